@@ -1,0 +1,256 @@
+package engine
+
+import "time"
+
+const (
+	// writeMax bounds the bytes of one system call, and so how long out.mu is held.
+	writeMax = 256 << 10
+	// writeRounds bounds the calls of one Flush; what is left then is the owner's.
+	writeRounds = 4
+	// restMin and restMax: how long publishers to a connection that is behind are told to rest,
+	// at three quarters of MaxPending and at the bound.
+	restMin = 2 * time.Millisecond
+	restMax = 10 * time.Millisecond
+	// RoomMax is the most that may be asked of Room.
+	RoomMax = chunkMiddle
+	// writeDirect is the size from which Write hands its bytes to the kernel without a copy.
+	writeDirect = 32 << 10
+)
+
+// Begin locks the output for size bytes. False: nothing is locked and nothing may be appended,
+// because the connection is closed, or because size would take it past MaxPending; then it is
+// closed as a slow consumer. Anyone.
+func (c *Conn) Begin(size int) bool {
+	o := &c.out
+	o.mu.Lock()
+	if o.reason == nil && o.bytes+size <= c.engine.options.MaxPending {
+		return true
+	}
+	first := o.reason == nil
+	if first {
+		o.reason = ErrSlowConsumer
+	}
+	o.mu.Unlock()
+	if first {
+		c.Post(nil)
+	}
+	return false
+}
+
+// Room returns a slice of length 0 and capacity n or more at the end of the output; n is at most
+// RoomMax. What is appended to it counts once it is handed to Put. Under Begin.
+func (c *Conn) Room(n int) []byte {
+	t := c.out.tail
+	if t == nil || len(t.buf)-t.w < n {
+		t = c.grow(n)
+	}
+	return t.buf[t.w:t.w]
+}
+
+// Put takes b, which is Room's slice with bytes appended. Under Begin.
+func (c *Conn) Put(b []byte) {
+	c.out.tail.w += len(b)
+	c.out.bytes += len(b)
+}
+
+// Write appends a copy of p; if p is large and nothing stands in the way it goes out at once,
+// and without a copy. Under Begin.
+func (c *Conn) Write(p []byte) {
+	o := &c.out
+	if len(p) >= writeDirect && o.stream == nil {
+		p = p[c.writeThrough(p):]
+	}
+	for len(p) > 0 {
+		t := o.tail
+		if t == nil || t.w == len(t.buf) {
+			t = c.grow(min(len(p), chunkLarge))
+		}
+		n := copy(t.buf[t.w:], p)
+		t.w += n
+		o.bytes += n
+		p = p[n:]
+	}
+}
+
+// End unlocks the output. Under Begin.
+func (c *Conn) End() { c.out.mu.Unlock() }
+
+// Pending returns the bytes that wait to be written.
+func (c *Conn) Pending() int {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.out.bytes
+}
+
+// grow adds a chunk for n bytes or more, in the size above that of the last one.
+func (c *Conn) grow(n int) *chunk {
+	o := &c.out
+	if t := o.tail; t != nil {
+		if t.class == 0 {
+			n = max(n, chunkMiddle)
+		} else {
+			n = max(n, chunkLarge)
+		}
+	}
+	k := takeChunk(n)
+	if o.tail == nil {
+		o.head = k
+	} else {
+		o.tail.next = k
+	}
+	o.tail = k
+	return k
+}
+
+// Flush writes what is pending. With soon it leaves that to the connection's own loop. rest is
+// how long publishers to this connection should rest because it is behind, mostly 0. Anyone.
+func (c *Conn) Flush(soon bool) (rest time.Duration) {
+	o := &c.out
+	o.mu.Lock()
+	if o.head != nil && !o.waiting && o.reason == nil {
+		switch {
+		case o.stream != nil:
+			o.stream.startWriter()
+		case !soon:
+			c.write()
+		case !o.soon:
+			o.soon = true
+			c.loop.inbox.putSoon(c)
+		}
+	}
+	if o.waiting || o.stream != nil {
+		c.account()
+		rest = c.restFor(o.bytes)
+	}
+	o.mu.Unlock()
+	if c.engine.pending.Load() > c.engine.options.PendingTotal {
+		c.engine.shed()
+	}
+	return rest
+}
+
+// restFor grades back pressure by how full the output is.
+func (c *Conn) restFor(bytes int) time.Duration {
+	bound := c.engine.options.MaxPending
+	from := bound - bound/4
+	if bytes < from {
+		return 0
+	}
+	return restMin + time.Duration(int64(restMax-restMin)*int64(bytes-from)/int64(max(1, bound/4)))
+}
+
+// write hands pending output to the kernel until it takes no more. Under out.mu; not for a stream.
+func (c *Conn) write() {
+	o := &c.out
+	for range writeRounds {
+		n, err := c.writeChunks(nil)
+		c.taken(n)
+		if err != nil {
+			c.broken(err)
+			return
+		}
+		if o.head == nil {
+			return
+		}
+		if n < writeMax {
+			break
+		}
+	}
+	c.wait()
+}
+
+// writeThrough hands what is pending and then p to the kernel, and returns how much of p it took.
+func (c *Conn) writeThrough(p []byte) int {
+	o := &c.out
+	if o.bytes > writeDirect && !o.waiting {
+		c.write()
+	}
+	done := 0
+	for done < len(p) && !o.waiting && o.reason == nil {
+		part := p[done:min(len(p), done+writeMax)]
+		before := o.bytes
+		n, err := c.writeChunks(part)
+		c.taken(min(n, before))
+		if err != nil {
+			c.broken(err)
+			return len(p) // nothing will be sent any more
+		}
+		done += max(0, n-before)
+		if n < before+len(part) {
+			c.wait()
+		}
+	}
+	return done
+}
+
+// taken forgets n bytes that the kernel has.
+func (c *Conn) taken(n int) {
+	o := &c.out
+	o.bytes -= n
+	for n > 0 || (o.head != nil && o.head.r == o.head.w) {
+		k := o.head
+		m := min(n, k.w-k.r)
+		k.r += m
+		n -= m
+		if k.r == k.w {
+			if o.head = k.next; o.head == nil {
+				o.tail = nil
+			}
+			k.free()
+		}
+	}
+}
+
+// wait leaves the rest to the owner, for when the socket is writable again.
+func (c *Conn) wait() {
+	o := &c.out
+	if !o.waiting {
+		o.waiting = true
+		c.progress.Store(Now())
+		c.engine.nurse(&c.engine.behind, c)
+		c.setMask()
+	}
+}
+
+// writable goes on after wait. Owner only.
+func (c *Conn) writable() {
+	o := &c.out
+	o.mu.Lock()
+	o.waiting = false
+	if o.head != nil && o.reason == nil {
+		c.write()
+	}
+	c.account()
+	if !o.waiting {
+		c.engine.behind.remove(c)
+	}
+	c.setMask()
+	o.mu.Unlock()
+}
+
+// account brings Engine.pending up to date with what waits here.
+func (c *Conn) account() {
+	n := int64(c.out.bytes)
+	if d := n - c.counted.Load(); d != 0 {
+		c.counted.Store(n)
+		c.engine.pending.Add(d)
+	}
+}
+
+// broken notes that the socket failed. Under out.mu.
+func (c *Conn) broken(err error) {
+	if c.out.reason == nil {
+		c.out.reason = err
+		c.loop.inbox.put(post{c, nil})
+	}
+}
+
+// dropOut gives all pending output back. Under out.mu.
+func (c *Conn) dropOut() {
+	o := &c.out
+	freeChunks(o.head)
+	o.head, o.tail, o.bytes = nil, nil, 0
+	c.account()
+	c.engine.behind.remove(c)
+	o.waiting = false
+}

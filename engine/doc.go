@@ -1,0 +1,30 @@
+// Package engine moves bytes between sockets and sessions.
+//
+// Two drivers push input to the same Session:
+//
+//   - readiness loops (loop_linux.go): one goroutine a loop, epoll, plain TCP and Unix sockets. A
+//     connection that is silent owns no goroutine and no buffer.
+//   - the stream driver (stream.go): one goroutine reads a net.Conn, for what is not a plain socket
+//     (TLS, tests in memory) and for systems without epoll. A second goroutine writes, and exists
+//     only while something is pending.
+//
+// # Who runs what
+//
+// The owner of a connection is the goroutine that calls its Session: its loop, or its reader. Data,
+// Due and what was given to Post run there and nowhere else, one at a time. Closed is the owner's
+// last call. Output is anyone's: Begin locks it, Room, Put and Write append, End unlocks, Flush
+// writes. On a loop the writing goroutine is the one that calls Flush, as long as the kernel takes
+// everything; after that the owner writes when the socket is writable again.
+//
+// # Locks
+//
+// Conn.out.mu is held over appends, over non-blocking writes and over changes of the epoll mask.
+// Below it, and never held together with one another: Loop.inbox.mu, the mutexes of the crowd of
+// connections that are behind and of those that hold half a message, and a stream's post list.
+//
+// # Bounds
+//
+// Options.MaxPending bounds the output waiting for one connection, PendingTotal that of all
+// together, PartialTotal the half messages of all together. A connection that is behind and makes
+// no progress for WriteDeadline is closed.
+package engine

@@ -1,0 +1,408 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+)
+
+const (
+	// streamInput is the size of a reader's buffer.
+	streamInput = 4 << 10
+	// streamLast is how long a closing connection may take to send its last line.
+	streamLast = time.Second
+)
+
+// longAgo as a deadline ends a Read that is under way.
+var longAgo = time.Unix(1, 0)
+
+// A stream is what a connection has besides while the stream driver has it.
+type stream struct {
+	conn *Conn
+	poke chan struct{} // something to look at; capacity 1
+
+	// Under Conn.out.mu.
+	writing chan struct{} // closed by the writer when it ends; nil while there is none
+
+	// Under mu. Read deadlines are set under it too: a post must not be overlooked by a Read that
+	// is about to begin.
+	mu    sync.Mutex
+	nc    net.Conn
+	posts []func(*Loop)
+	over  bool
+}
+
+// startStream gives c, which is on no loop, a goroutine that reads nc.
+func (e *Engine) startStream(c *Conn, nc net.Conn, open Open) {
+	s := &stream{conn: c, nc: nc, poke: make(chan struct{}, 1)}
+	c.out.mu.Lock()
+	c.out.stream = s
+	c.out.mu.Unlock()
+	e.readers.mu.Lock()
+	e.readers.all[c] = struct{}{}
+	e.readers.mu.Unlock()
+	e.tune(e.streams.Add(1))
+	e.wg.Add(1)
+	go func() {
+		defer e.wg.Done()
+		err := c.readStream(s, open)
+		c.endStream(s, err)
+		e.readers.mu.Lock()
+		delete(e.readers.all, c)
+		e.readers.mu.Unlock()
+		e.tune(e.streams.Add(-1))
+	}()
+}
+
+// tune gives the stream driver's goroutines a processor of their own while there are any: loops
+// that never idle would let them wait.
+func (e *Engine) tune(streams int32) {
+	if !e.options.TuneProcs {
+		return
+	}
+	want := e.options.Loops
+	if streams > 0 {
+		want++
+	}
+	if runtime.GOMAXPROCS(0) != want {
+		runtime.GOMAXPROCS(want)
+	}
+}
+
+// post queues f for the reader and ends its wait.
+func (s *stream) post(f func(*Loop)) {
+	s.mu.Lock()
+	if f != nil && !s.over {
+		s.posts = append(s.posts, f)
+	}
+	s.nc.SetReadDeadline(longAgo)
+	s.mu.Unlock()
+	select {
+	case s.poke <- struct{}{}:
+	default:
+	}
+}
+
+// lend runs f with a place of the pool, where match cache and scratch are, and ends its turn.
+func (c *Conn) lend(f func(l *Loop)) {
+	l := <-c.engine.places
+	defer func() { c.engine.places <- l }()
+	l.now = Now()
+	f(l)
+	c.engine.options.TurnEnd(l.Local())
+}
+
+// readStream is the reader: it returns why the connection is to be closed.
+func (c *Conn) readStream(s *stream, open Open) (err error) {
+	if open != nil {
+		c.lend(func(*Loop) { c.session = open(c) })
+		if c.session == nil {
+			return ErrShutdown
+		}
+	}
+	buf := make([]byte, streamInput)
+	for {
+		c.out.mu.Lock()
+		err := c.out.reason
+		c.out.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		if c.wrap != nil {
+			if err := c.wrapStream(s); err != nil {
+				return err
+			}
+			continue
+		}
+		busy, err := c.chores(s)
+		if err != nil {
+			return err
+		}
+		if busy {
+			continue
+		}
+		if c.held != 0 {
+			c.pause(s)
+			continue
+		}
+		if !s.arm(c.wakeAt) {
+			continue
+		}
+		room := len(buf)
+		if k := c.rest; k != nil && c.need > 0 {
+			if !c.growRest() {
+				c.noteRefused()
+				c.held |= heldFull
+				continue
+			}
+			room = min(room, len(c.rest.buf)-c.rest.w)
+		}
+		n, err := s.nc.Read(buf[:room])
+		if n > 0 {
+			if err := c.streamInput(buf[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
+				return ErrPeerClosed
+			}
+			return fmt.Errorf("%w: %w", ErrRead, err)
+		}
+	}
+}
+
+// chores does what was posted, calls Due, and goes on after Again; it reports whether it did anything.
+func (c *Conn) chores(s *stream) (busy bool, err error) {
+	s.mu.Lock()
+	posts := s.posts
+	s.posts = nil
+	s.mu.Unlock()
+	now := Now()
+	due := c.wakeAt != 0 && c.wakeAt <= now
+	if c.held&heldRest != 0 && now >= c.restEnd {
+		c.held &^= heldRest
+	}
+	again := c.held == heldAgain || c.held == 0 && c.rest != nil && c.rest.w-c.rest.r >= c.need && len(posts) > 0
+	if len(posts) == 0 && !due && !again {
+		return false, nil
+	}
+	c.lend(func(l *Loop) {
+		for _, f := range posts {
+			f(l)
+		}
+		if due {
+			c.wakeAt = 0
+			c.session.Due(l, l.now)
+		}
+		if again = again || c.held == 0 && c.rest != nil; again {
+			c.held &^= heldAgain
+			if c.rest != nil {
+				err = c.feed(l, c.rest.buf[c.rest.r:c.rest.w], true)
+			}
+		}
+	})
+	return true, err
+}
+
+// pause waits while input is held.
+func (c *Conn) pause(s *stream) {
+	wait := time.Hour
+	now := Now()
+	if c.held&heldRest != 0 {
+		wait = time.Duration(c.restEnd - now)
+	}
+	if c.held&heldFull != 0 {
+		wait = min(wait, fullRetry)
+	}
+	if c.wakeAt != 0 {
+		wait = min(wait, time.Duration(c.wakeAt-now))
+	}
+	t := time.NewTimer(max(0, wait))
+	defer t.Stop()
+	select {
+	case <-s.poke:
+	case <-t.C:
+	}
+	c.held &^= heldFull // to ask again
+}
+
+// arm sets the deadline of the Read that follows. False: there is something to do first.
+func (s *stream) arm(wakeAt int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.poke:
+		return false
+	default:
+	}
+	if len(s.posts) > 0 {
+		return false
+	}
+	var deadline time.Time
+	if wakeAt != 0 {
+		deadline = started.Add(time.Duration(wakeAt))
+	}
+	s.nc.SetReadDeadline(deadline)
+	return true
+}
+
+// streamInput hands b to the session, behind what it left before.
+func (c *Conn) streamInput(b []byte) (err error) {
+	if c.rest != nil {
+		c.appendRest(b)
+		if c.rest.w-c.rest.r < c.need {
+			return nil
+		}
+	}
+	c.lend(func(l *Loop) {
+		if c.rest != nil {
+			err = c.feed(l, c.rest.buf[c.rest.r:c.rest.w], true)
+		} else {
+			err = c.feed(l, b, false)
+		}
+	})
+	return err
+}
+
+// startWriter sees to it that a goroutine writes what is pending. Under out.mu.
+func (s *stream) startWriter() {
+	if s.writing == nil {
+		s.writing = make(chan struct{})
+		e := s.conn.engine
+		e.wg.Add(1)
+		go func() {
+			defer e.wg.Done()
+			s.conn.writeStream(s)
+		}()
+	}
+}
+
+// writeStream is the writer; it ends when nothing is pending.
+func (c *Conn) writeStream(s *stream) {
+	o := &c.out
+	for {
+		o.mu.Lock()
+		head := o.head
+		o.head, o.tail = nil, nil
+		if head == nil {
+			close(s.writing)
+			s.writing = nil
+			o.mu.Unlock()
+			return
+		}
+		nc := s.nc
+		closing := o.reason != nil
+		o.mu.Unlock()
+		n := 0
+		var err error
+		for k := head; k != nil && err == nil; k = k.next {
+			limit := c.engine.options.WriteDeadline
+			if closing {
+				limit = streamLast
+			}
+			nc.SetWriteDeadline(time.Now().Add(limit))
+			_, err = nc.Write(k.buf[k.r:k.w])
+			n += k.w - k.r
+		}
+		for k := head; err != nil && k != nil; k = k.next {
+			n += k.w - k.r // lost; counted down below with what was sent
+		}
+		freeChunks(head)
+		o.mu.Lock()
+		o.bytes = max(0, o.bytes-n)
+		if o.head == nil {
+			o.bytes = 0
+		}
+		c.account()
+		if err != nil && o.reason == nil {
+			o.reason = fmt.Errorf("%w: %w", ErrWrite, err)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				o.reason = ErrWriteDeadline
+			}
+		}
+		o.mu.Unlock()
+		if err != nil {
+			s.post(nil)
+		}
+	}
+}
+
+// drainStream waits for the writer, and writes what is left when out takes no more.
+func (c *Conn) drainStream(s *stream) {
+	o := &c.out
+	o.mu.Lock()
+	if o.head != nil {
+		s.startWriter()
+	}
+	writing := s.writing
+	o.mu.Unlock()
+	if writing != nil {
+		<-writing
+	}
+}
+
+// wrapStream carries out Upgrade.
+func (c *Conn) wrapStream(s *stream) error {
+	c.drainStream(s)
+	var left []byte
+	if c.rest != nil {
+		left = append(left, c.rest.buf[c.rest.r:c.rest.w]...)
+		c.dropRest()
+	}
+	wrap := c.wrap
+	c.wrap = nil
+	s.mu.Lock()
+	nc := s.nc
+	nc.SetReadDeadline(time.Time{})
+	s.mu.Unlock()
+	if len(left) > 0 {
+		nc = &prefixed{Conn: nc, prefix: left}
+	}
+	wrapped, err := wrap(nc)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	c.out.mu.Lock()
+	s.nc = wrapped
+	c.out.mu.Unlock()
+	s.mu.Unlock()
+	return nil
+}
+
+// endStream closes the connection and tells the session.
+func (c *Conn) endStream(s *stream, err error) {
+	o := &c.out
+	c.gone = true
+	o.mu.Lock()
+	if o.reason == nil {
+		o.reason = err
+	}
+	err = o.reason
+	o.mu.Unlock()
+	s.mu.Lock()
+	s.over = true
+	s.nc.SetWriteDeadline(time.Now().Add(streamLast))
+	s.mu.Unlock()
+	if !errors.Is(err, ErrPeerClosed) && !errors.Is(err, ErrWrite) && !errors.Is(err, ErrWriteDeadline) {
+		c.drainStream(s)
+	}
+	s.nc.Close()
+	o.mu.Lock()
+	writing := s.writing
+	o.mu.Unlock()
+	if writing != nil {
+		<-writing
+	}
+	o.mu.Lock()
+	c.dropOut()
+	o.mu.Unlock()
+	c.dropRest()
+	c.noteFilling(false)
+	if c.session != nil {
+		c.session.Closed(err)
+	}
+}
+
+// prefixed is a connection whose first bytes have been read already.
+type prefixed struct {
+	net.Conn
+	prefix []byte
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.prefix) > 0 {
+		n := copy(b, p.prefix)
+		if p.prefix = p.prefix[n:]; len(p.prefix) == 0 {
+			p.prefix = nil
+		}
+		return n, nil
+	}
+	return p.Conn.Read(b)
+}

@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// iovMax is how many chunks one system call writes.
+const iovMax = 32
+
+// read is read(2), raw: the descriptor does not block, so the scheduler need not know.
+func read(fd int32, b []byte) (int, error) {
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		if errno == 0 {
+			return int(n), nil
+		}
+		if errno != unix.EINTR {
+			return -1, errno
+		}
+	}
+}
+
+// writeChunks hands pending chunks, and p behind them if all of them fit, to the kernel in one
+// call of at most writeMax bytes, p not counted. It returns how many bytes the kernel took, 0 when
+// it takes none now. Under out.mu.
+func (c *Conn) writeChunks(p []byte) (int, error) {
+	var iov [iovMax]unix.Iovec
+	k, total := 0, 0
+	at := c.out.head
+	for ; at != nil && k < iovMax-1 && total < writeMax; at = at.next {
+		if n := at.w - at.r; n > 0 {
+			iov[k].Base = &at.buf[at.r]
+			iov[k].SetLen(n)
+			total += n
+			k++
+		}
+	}
+	if at == nil && len(p) > 0 {
+		iov[k].Base = &p[0]
+		iov[k].SetLen(len(p))
+		k++
+	}
+	if k == 0 {
+		return 0, nil
+	}
+	for {
+		var n uintptr
+		var errno unix.Errno
+		if k == 1 {
+			n, _, errno = unix.RawSyscall(unix.SYS_WRITE, uintptr(c.fd), uintptr(unsafe.Pointer(iov[0].Base)), uintptr(iov[0].Len))
+		} else {
+			n, _, errno = unix.RawSyscall(unix.SYS_WRITEV, uintptr(c.fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(k))
+		}
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EAGAIN:
+			return 0, nil
+		case unix.EINTR:
+		case unix.EPIPE, unix.ECONNRESET:
+			return 0, fmt.Errorf("%w: %w", ErrPeerClosed, errno)
+		default:
+			return 0, fmt.Errorf("%w: %w", ErrWrite, errno)
+		}
+	}
+}
+
+// setMask has epoll watch what is wanted now. Under out.mu.
+func (c *Conn) setMask() {
+	o := &c.out
+	var want uint32
+	if !o.inOff {
+		want |= unix.EPOLLIN
+	}
+	if o.waiting {
+		want |= unix.EPOLLOUT
+	}
+	if want != o.mask {
+		c.setMaskTo(want)
+	}
+}
+
+func (c *Conn) setMaskTo(want uint32) {
+	if c.fd < 0 || c.out.stream != nil {
+		return
+	}
+	c.out.mask = want
+	ev := unix.EpollEvent{Events: want, Fd: int32(c.index), Pad: int32(c.generation)}
+	// It fails only when the descriptor is closed, and then there is nothing to watch.
+	_ = unix.EpollCtl(c.loop.epfd, unix.EPOLL_CTL_MOD, int(c.fd), &ev)
+}
+
+// watchInput watches input, or not, as held says.
+func (c *Conn) watchInput() {
+	c.out.mu.Lock()
+	if off := c.held&^heldAgain != 0; off != c.out.inOff {
+		c.out.inOff = off
+		c.setMask()
+	}
+	c.out.mu.Unlock()
+}
