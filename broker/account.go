@@ -1,0 +1,104 @@
+package broker
+
+import (
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/subject"
+)
+
+// Generations of an account. Filters are told apart by their first token, so that a change to one
+// does not make every lane match every subject anew.
+const (
+	tokenGenerations = 64
+	inboxGeneration  = tokenGenerations - 1 // of first tokens that begin with "_": inboxes come and go most
+	wildGeneration   = tokenGenerations     // of filters whose first token is a wildcard
+)
+
+// An Account is a name space of subjects with the interest in it.
+type Account struct {
+	// Set when made.
+	broker *Broker
+	name   string
+	salt   uint64 // keeps equal subjects of two accounts apart in a lane's cache
+
+	// Moved under mu, read by anyone.
+	generations [tokenGenerations + 1]atomic.Uint32
+
+	// Anyone's.
+	peers atomic.Int32
+
+	mu       sync.RWMutex
+	index    subject.Index[*Sub] // under mu; matching only reads
+	watchers []*watcher          // under mu
+	tallies  []*tally            // of the lanes that have published here; under mu
+	past     [reasons]uint64     // counted by lanes that are closed; under mu
+}
+
+func newAccount(b *Broker, name string) *Account {
+	return &Account{broker: b, name: name, salt: rand.Uint64()}
+}
+
+// Name is the account's name.
+func (a *Account) Name() string { return a.name }
+
+// Attach makes a peer of whoever is behind s. id says what it may do; nil is everything.
+func (a *Account) Attach(id *auth.Identity, s Sink, t Traits) *Peer {
+	p := &Peer{account: a, sink: s, remote: t.Remote, noEcho: t.NoEcho, origin: t.Origin}
+	p.permit(id)
+	a.peers.Add(1)
+	return p
+}
+
+// generationOf is the generation that a filter's changes move.
+func generationOf(filter string) int {
+	token := filter
+	if i := strings.IndexByte(filter, '.'); i >= 0 {
+		token = filter[:i]
+	}
+	if token == "*" || token == ">" {
+		return wildGeneration
+	}
+	return tokenGeneration(token)
+}
+
+// tokenGeneration is the generation of filters that begin with this literal token.
+func tokenGeneration[T ~string | ~[]byte](token T) int {
+	if len(token) > 0 && token[0] == '_' {
+		return inboxGeneration
+	}
+	var h uint32 = 2166136261
+	for i := 0; i < len(token); i++ {
+		h = (h ^ uint32(token[i])) * 16777619
+	}
+	return int((h ^ h>>16) % inboxGeneration)
+}
+
+// insertLocked puts s where publishers find it.
+func (a *Account) insertLocked(s *Sub) {
+	a.index.Insert(s.Subject(), s.Queue(), s)
+	a.generations[generationOf(s.Subject())].Add(1)
+	a.tellLocked(s, s.members())
+}
+
+// removeLocked takes s away from publishers and from its peer. It may be called twice.
+func (a *Account) removeLocked(s *Sub) {
+	if s.state.Load()&subClosed != 0 {
+		return
+	}
+	s.state.Or(subClosed)
+	a.index.Remove(s.Subject(), s.Queue(), s)
+	s.peer.dropLocked(s)
+	a.generations[generationOf(s.Subject())].Add(1)
+	a.tellLocked(s, -s.members())
+}
+
+// moveAllLocked makes every lane match every subject of the account anew.
+func (a *Account) moveAllLocked() {
+	for i := range a.generations {
+		a.generations[i].Add(1)
+	}
+}

@@ -1,0 +1,121 @@
+package broker
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"math/rand/v2"
+)
+
+// A Lane is one publishing goroutine's private working set, for all accounts: match cache,
+// sinks touched since the last flush, scratch, counters with one writer. An engine loop owns
+// one, so that thousands of connections on a loop share a cache and own none.
+//
+// One goroutine uses it at a time, and it needs no lock for that reason.
+type Lane struct {
+	broker *Broker
+	bit    uint32 // in Peer.touched; 0 for lanes that came too late for one
+	random uint64 // state of the generator that picks members of queue groups
+
+	// The match cache; see slot.go.
+	cache   cache
+	scratch slot         // the slot of what is not kept
+	matches matchScratch // what a miss finds
+	tallies map[*Account]*tally
+
+	// What Publish has set going and Flush ends.
+	touched []touch
+	seen    map[*Peer]struct{} // stands in for the bit if there is none
+	pending int                // bytes, about
+
+	// Publish's own, empty between calls.
+	spent []*Sub // had their last message
+	calls []call // what links are to be handed; see remote.go
+	names []string
+}
+
+// touch is a sink to be woken.
+type touch struct {
+	peer *Peer
+	by   *Peer // who published to it first
+}
+
+// NewLane makes a lane. Close gives back what it takes of the broker.
+func (b *Broker) NewLane() *Lane {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := &Lane{broker: b, random: rand.Uint64() | 1, tallies: make(map[*Account]*tally)}
+	l.cache = cache{seed: maphash.MakeSeed(), table: make([]*slot, ways), results: b.cacheResults, most: b.cacheSlots}
+	if id := bits.TrailingZeros32(^b.lanes); id < touchLanes {
+		l.bit = 1 << id
+		b.lanes |= l.bit
+	} else {
+		l.seen = make(map[*Peer]struct{})
+	}
+	return l
+}
+
+// Close flushes and ends the lane. Its counts stay.
+func (l *Lane) Close() {
+	l.Flush()
+	for a, t := range l.tallies {
+		a.retire(t)
+	}
+	l.tallies, l.cache, l.scratch = nil, cache{}, slot{}
+	l.broker.mu.Lock()
+	defer l.broker.mu.Unlock()
+	l.broker.lanes &^= l.bit
+}
+
+// Full reports whether so much is pending since the last Flush that there should be another.
+func (l *Lane) Full() bool { return l.pending >= fullBytes }
+
+// touch notes that p's sink is to be woken.
+func (l *Lane) touch(p, by *Peer) {
+	if l.bit == 0 {
+		if _, ok := l.seen[p]; ok {
+			return
+		}
+		l.seen[p] = struct{}{}
+	} else {
+		p.touched.Or(l.bit)
+	}
+	l.touched = append(l.touched, touch{p, by})
+}
+
+// Flush wakes every sink touched since the last Flush, and makes those rest who have published
+// faster than a sink can follow.
+func (l *Lane) Flush() {
+	if len(l.touched) == 0 {
+		return
+	}
+	soon := len(l.touched) > maxWakes
+	for i := range l.touched {
+		t := &l.touched[i]
+		// Before Wake, since what comes after Wake has begun must be woken again.
+		t.peer.touched.And(^l.bit)
+		if rest := t.peer.sink.Wake(soon); rest > 0 && t.by != t.peer && !t.by.remote {
+			if publisher, ok := t.by.sink.(Rester); ok {
+				publisher.Rest(rest)
+			}
+		}
+	}
+	clear(l.touched)
+	if cap(l.touched) > keptTouches {
+		l.touched = nil
+	}
+	l.touched = l.touched[:0]
+	l.pending = 0
+	if l.bit == 0 {
+		clear(l.seen)
+	}
+}
+
+// draw returns a random number below n.
+func (l *Lane) draw(n int) int {
+	// xorshift64: good enough to spread work, and it is three shifts.
+	l.random ^= l.random << 13
+	l.random ^= l.random >> 7
+	l.random ^= l.random << 17
+	high, _ := bits.Mul64(l.random, uint64(n))
+	return int(high)
+}

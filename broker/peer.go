@@ -1,0 +1,290 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/subject"
+)
+
+// A Peer is anything attached to the broker: a connection, a link, a stream.
+type Peer struct {
+	// Set when made.
+	account *Account
+	sink    Sink
+	origin  uint32
+	remote  bool
+
+	// The goroutine's that publishes for this peer.
+	noEcho bool
+
+	// Anyone's.
+	closed  atomic.Bool
+	touched atomic.Uint32 // a bit for each lane that will wake the sink
+	perms   atomic.Pointer[auth.Permissions]
+	replies atomic.Pointer[replies] // nil if the permissions allow no responses
+
+	// Under account.mu.
+	subs  []*Sub
+	byTag map[string]*Sub // nil up to fewSubs
+}
+
+// Account is where the peer is attached.
+func (p *Peer) Account() *Account { return p.account }
+
+// Sink is what was attached.
+func (p *Peer) Sink() Sink { return p.sink }
+
+// Remote reports whether the peer speaks for others.
+func (p *Peer) Remote() bool { return p.remote }
+
+// Origin is the mark of those who do not hand messages to one another; 0 is none.
+func (p *Peer) Origin() uint32 { return p.origin }
+
+// SetNoEcho changes whether the peer wants its own messages. Only the goroutine that publishes for
+// the peer may call it.
+func (p *Peer) SetNoEcho(noEcho bool) { p.noEcho = noEcho }
+
+// Subscribe makes interest in filter, as a member of queue if that is not empty. The tag, unless
+// it is empty, is how Find finds the subscription again; if there is a live one, that is returned
+// with ErrTagInUse.
+func (p *Peer) Subscribe(filter, queue, tag string) (*Sub, error) {
+	return p.SubscribeText(filter+queue+tag, len(filter), len(queue))
+}
+
+// SubscribeText is Subscribe for someone who has the three in one string already, which is kept:
+// first the subject, then the queue, then the tag.
+func (p *Peer) SubscribeText(text string, subjectBytes, queueBytes int) (*Sub, error) {
+	if uint64(subjectBytes) > maxSubjectBytes || queueBytes > maxQueueBytes {
+		return nil, ErrInvalidSubject
+	}
+	s := &Sub{peer: p, text: text, subjectBytes: uint32(subjectBytes), queueBytes: uint16(queueBytes)}
+	if !subject.ValidFilter(s.Subject()) {
+		return nil, ErrInvalidSubject
+	}
+	if limit := int(p.account.broker.maxTokens.Load()); limit > 0 && !p.remote {
+		if subject.Tokens(s.Subject()) > limit {
+			return nil, ErrTooManyTokens
+		}
+	}
+	a := p.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p.closed.Load() {
+		return nil, ErrDetached
+	}
+	if old := p.findLocked(s.Tag()); old != nil {
+		return old, ErrTagInUse
+	}
+	// Under the lock, so that Reauthorize cannot come in between and miss this one.
+	allowed, filtered := p.perms.Load().MaySubscribe(s.Subject(), s.Queue())
+	if !allowed {
+		return nil, ErrSubscribeDenied
+	}
+	if limit := int(a.broker.maxSubscriptions.Load()); limit > 0 && !p.remote && len(p.subs) >= limit {
+		return nil, ErrMaxSubscriptions
+	}
+	s.filtered = filtered
+	p.addLocked(s)
+	a.insertLocked(s)
+	return s, nil
+}
+
+// Unsubscribe removes s once it has had most messages in all, counted from its beginning; 0 is now.
+// A message that is being delivered at the same time may still arrive, unless the sink asks Take.
+func (p *Peer) Unsubscribe(s *Sub, most uint64) {
+	if most != 0 && !s.limit(most) {
+		return
+	}
+	p.account.mu.Lock()
+	defer p.account.mu.Unlock()
+	p.account.removeLocked(s)
+}
+
+// Find returns the peer's live subscription of this tag, or nil. A closed one counts as absent.
+func (p *Peer) Find(tag string) *Sub {
+	p.account.mu.RLock()
+	defer p.account.mu.RUnlock()
+	return p.findLocked(tag)
+}
+
+// FindBytes is Find for a tag that is not a string yet.
+func (p *Peer) FindBytes(tag []byte) *Sub {
+	p.account.mu.RLock()
+	defer p.account.mu.RUnlock()
+	if len(tag) == 0 {
+		return nil
+	}
+	if p.byTag != nil {
+		return live(p.byTag[string(tag)])
+	}
+	for _, s := range p.subs {
+		if s.Tag() == string(tag) && !s.Closed() {
+			return s
+		}
+	}
+	return nil
+}
+
+func (p *Peer) findLocked(tag string) *Sub {
+	if tag == "" {
+		return nil
+	}
+	if p.byTag != nil {
+		return live(p.byTag[tag])
+	}
+	for _, s := range p.subs {
+		if s.Tag() == tag && !s.Closed() {
+			return s
+		}
+	}
+	return nil
+}
+
+func live(s *Sub) *Sub {
+	if s == nil || s.Closed() {
+		return nil
+	}
+	return s
+}
+
+// addLocked puts s into the peer's own list.
+func (p *Peer) addLocked(s *Sub) {
+	s.own = int32(len(p.subs))
+	p.subs = append(p.subs, s)
+	if p.byTag == nil && len(p.subs) > fewSubs {
+		p.byTag = make(map[string]*Sub, 2*fewSubs)
+		for _, old := range p.subs {
+			if old.Tag() != "" && !old.Closed() {
+				p.byTag[old.Tag()] = old
+			}
+		}
+		return
+	}
+	if p.byTag != nil && s.Tag() != "" {
+		p.byTag[s.Tag()] = s
+	}
+}
+
+// dropLocked takes s out of the peer's own list.
+func (p *Peer) dropLocked(s *Sub) {
+	last := len(p.subs) - 1
+	moved := p.subs[last]
+	p.subs[s.own] = moved
+	moved.own = s.own
+	p.subs[last] = nil
+	p.subs = p.subs[:last]
+	// A spent one may have been followed by another of the same tag before it came to this.
+	if p.byTag != nil && p.byTag[s.Tag()] == s {
+		delete(p.byTag, s.Tag())
+	}
+	if last == 0 && cap(p.subs) > fewSubs {
+		p.subs, p.byTag = nil, nil
+	}
+}
+
+// Subs calls f for each of the peer's subscriptions. f must not call back.
+func (p *Peer) Subs(f func(*Sub)) {
+	p.account.mu.RLock()
+	defer p.account.mu.RUnlock()
+	for _, s := range p.subs {
+		if !s.Closed() {
+			f(s)
+		}
+	}
+}
+
+// ownResults are for OwnInterest of peers with many subscriptions.
+var ownResults = sync.Pool{New: func() any { return new(subject.Result[*Sub]) }}
+
+// OwnInterest returns one of the peer's own plain subscriptions that match, or nil.
+func (p *Peer) OwnInterest(literal []byte) *Sub {
+	a := p.account
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if len(p.subs) <= 4*fewSubs {
+		for _, s := range p.subs {
+			if s.queueBytes == 0 && !s.Closed() && subject.Matches(s.Subject(), literal) {
+				return s
+			}
+		}
+		return nil
+	}
+	r := ownResults.Get().(*subject.Result[*Sub])
+	defer func() {
+		r.Reset()
+		ownResults.Put(r)
+	}()
+	a.index.Match(literal, r)
+	for _, s := range r.Plain {
+		if s.peer == p && !s.Closed() {
+			return s
+		}
+	}
+	return nil
+}
+
+// Reauthorize gives the peer another identity of the same account, after a reload. It returns the
+// subscriptions that the new permissions do not allow; they are removed.
+func (p *Peer) Reauthorize(id *auth.Identity) (lost []*Sub) {
+	a := p.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p.permit(id)
+	perms := p.perms.Load()
+	differs := false
+	for _, s := range p.subs {
+		allowed, filtered := perms.MaySubscribe(s.Subject(), s.Queue())
+		differs = differs || s.filtered || filtered
+		s.filtered = filtered
+		if !allowed {
+			lost = append(lost, s)
+		}
+	}
+	for _, s := range lost {
+		a.removeLocked(s)
+	}
+	if differs {
+		// Slots hold what was filtered by the old permissions.
+		a.moveAllLocked()
+	}
+	return lost
+}
+
+// permit takes over an identity's permissions.
+func (p *Peer) permit(id *auth.Identity) {
+	var perms *auth.Permissions
+	if id != nil {
+		perms = id.Perms
+	}
+	limits, ok := perms.Responses()
+	switch {
+	case !ok:
+		p.replies.Store(nil)
+	case p.replies.Load() == nil || p.replies.Load().limits != limits:
+		p.replies.Store(newReplies(limits))
+	}
+	p.perms.Store(perms)
+}
+
+// Detach removes the peer with all it has subscribed to. A message that is being delivered at the
+// same time may still reach the sink.
+func (p *Peer) Detach() {
+	if p.closed.Swap(true) {
+		return
+	}
+	a := p.account
+	a.peers.Add(-1)
+	for more := true; more; {
+		a.mu.Lock()
+		for range detachBatch {
+			if len(p.subs) == 0 {
+				more = false
+				break
+			}
+			a.removeLocked(p.subs[len(p.subs)-1])
+		}
+		a.mu.Unlock()
+	}
+}

@@ -1,0 +1,118 @@
+package broker
+
+// Links. A link speaks for many, so it gets one Deliver a message, whatever it was wanted for: with
+// its plain interest, if it has any, and the names of all queue groups it was chosen for. Who is to
+// be called is collected while groups are served, and called at the end.
+
+// A call is one link that is to be handed the message.
+type call struct {
+	sub    *Sub
+	plain  bool    // it has plain interest
+	groups []int32 // of slot.groups, those it was chosen for; capacity is kept
+}
+
+// mayHave reports whether a link may be handed what p publishes.
+func (s *Sub) mayHave(p *Peer) bool {
+	to := s.peer
+	return to != p && (to.origin != p.origin || p.origin == 0)
+}
+
+// chooseLink picks one of the links that have members in a group, by their weights, and notes it in
+// the calls. The first called of those are over: their links are left out.
+func (l *Lane) chooseLink(p *Peer, s *slot, at, called int) bool {
+	g := &s.groups[at]
+	var chosen *Sub
+	place, total := 0, 0
+	for _, sub := range s.subs[g.remotes:g.to] {
+		i := l.callOf(sub.peer, len(l.calls))
+		if i < called || !sub.mayHave(p) {
+			continue
+		}
+		// Each takes the place of those before it in proportion to its weight.
+		weight := int(sub.members())
+		total += weight
+		if total == weight || l.draw(total) < weight {
+			chosen, place = sub, i
+		}
+	}
+	if chosen == nil {
+		return false
+	}
+	c := l.call(place, chosen)
+	c.groups = append(c.groups, int32(at))
+	return true
+}
+
+// callOf is the place of a link among the first calls, or the next free place of all.
+func (l *Lane) callOf(to *Peer, first int) int {
+	for i := range l.calls[:first] {
+		if l.calls[i].sub.peer == to {
+			return i
+		}
+	}
+	return len(l.calls)
+}
+
+// call returns the call at a place, which may be the next free one.
+func (l *Lane) call(place int, sub *Sub) *call {
+	if place < len(l.calls) {
+		return &l.calls[place]
+	}
+	if place < cap(l.calls) {
+		l.calls = l.calls[:place+1]
+	} else {
+		l.calls = append(l.calls, call{})
+	}
+	c := &l.calls[place]
+	c.sub, c.plain, c.groups = sub, false, c.groups[:0]
+	return c
+}
+
+// callLinks hands m to every link that has plain interest or was chosen.
+func (l *Lane) callLinks(p *Peer, m *Msg, s *slot) (delivered int, lost bool) {
+	chosen := len(l.calls)
+	for _, sub := range s.links { // each of another link, so only the chosen ones are looked through
+		if sub.mayHave(p) {
+			c := l.call(l.callOf(sub.peer, chosen), sub)
+			c.sub, c.plain = sub, true
+		}
+	}
+	inward := m.Queues
+	for i := 0; i < len(l.calls); i++ { // a refusal may add calls
+		c := &l.calls[i]
+		l.names = l.names[:0]
+		for _, at := range c.groups {
+			l.names = append(l.names, s.groups[at].queue)
+		}
+		m.Queues = l.names
+		took, why := l.hand(p, m, c.sub)
+		if took {
+			delivered++
+			continue
+		}
+		if c.plain && why != 0 {
+			s.tally.add(why, 1)
+			lost = true
+		}
+		if l.passOn(p, s, i, why) {
+			lost = true
+		}
+	}
+	m.Queues = inward
+	for i := range l.calls {
+		l.calls[i].sub = nil
+	}
+	l.calls = l.calls[:0]
+	return delivered, lost
+}
+
+// passOn gives the groups of a call that was refused to links that have not been called yet.
+func (l *Lane) passOn(p *Peer, s *slot, refused int, why Reason) (lost bool) {
+	for k := 0; k < len(l.calls[refused].groups); k++ {
+		if !l.chooseLink(p, s, int(l.calls[refused].groups[k]), refused+1) && why != 0 {
+			s.tally.add(why, 1)
+			lost = true
+		}
+	}
+	return lost
+}
