@@ -1,0 +1,141 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/edgebus-io/edgebus/engine"
+)
+
+// closeDoors ends every Serve, and refuses later ones.
+func (s *Server) closeDoors() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	for d := range s.doors {
+		d.close()
+	}
+}
+
+// Shutdown closes the listeners and then every client without a word, and waits until the last is
+// gone or ctx is over.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.closeDoors()
+	for _, c := range s.all() {
+		c.conn.Close(errShutdown)
+	}
+	return s.waitEmpty(ctx)
+}
+
+// waitEmpty waits for the last session's end. Clients that were accepted meanwhile are closed too.
+func (s *Server) waitEmpty(ctx context.Context) error {
+	const again = 50 * time.Millisecond
+	for {
+		s.mu.Lock()
+		n := len(s.sessions)
+		if n > 0 && s.empty == nil {
+			s.empty = make(chan struct{})
+		}
+		empty := s.empty
+		s.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		timer := time.NewTimer(again)
+		select {
+		case <-empty:
+		case <-timer.C:
+			for _, c := range s.all() {
+				c.conn.Close(errShutdown)
+			}
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("server: %d clients are still open: %w", n, ctx.Err())
+		}
+		timer.Stop()
+	}
+}
+
+// LameDuck lets the clients go elsewhere in peace: the listeners are closed, the clients are told,
+// and after the grace period they are closed one after the other over the rest of
+// LameDuckDuration. It returns when none is left, or with ctx.
+func (s *Server) LameDuck(ctx context.Context) error {
+	set := s.settings.Load()
+	s.lame.Store(true)
+	s.closeDoors()
+	all := s.all()
+	s.log.Info("lame duck: told clients to go elsewhere", "clients", len(all),
+		"grace_period", set.LameDuckGracePeriod, "duration", set.LameDuckDuration)
+	for _, c := range all {
+		c.conn.Post(func(*engine.Loop) { c.doLameDuck(set) })
+	}
+	if err := s.waitLame(ctx, set.LameDuckGracePeriod); err != nil || s.isEmpty() {
+		return err
+	}
+	all = s.all()
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	pause, batch := spread(set.LameDuckDuration-set.LameDuckGracePeriod, len(all))
+	for i, c := range all {
+		c.conn.Close(errShutdown)
+		if (i+1)%batch == 0 {
+			if err := s.waitLame(ctx, pause); err != nil || s.isEmpty() {
+				return err
+			}
+		}
+	}
+	return s.waitEmpty(ctx)
+}
+
+// doLameDuck tells one client, if it is one that wants to know.
+func (s *session) doLameDuck(set *settings) {
+	if s.flags&(takesInfo|hasPonged) == takesInfo|hasPonged {
+		s.sayInfo(set, infoLameDuck)
+		s.settle()
+	}
+}
+
+// spread says how many clients to close at a time and how long to wait before the next: at most a
+// second, and not less than timers can tell.
+func spread(over time.Duration, clients int) (pause time.Duration, batch int) {
+	const least, most = 10 * time.Millisecond, time.Second
+	batch = 1
+	if clients == 0 {
+		return 0, batch
+	}
+	pause = over / time.Duration(clients)
+	if pause < least {
+		batch = int(int64(least)*int64(clients)/max(1, int64(over))) + 1
+		pause = least
+	}
+	return min(pause, most), batch
+}
+
+// waitLame waits, but no longer than there is somebody to wait for.
+func (s *Server) waitLame(ctx context.Context, d time.Duration) error {
+	s.mu.Lock()
+	if len(s.sessions) > 0 && s.empty == nil {
+		s.empty = make(chan struct{})
+	}
+	empty, n := s.empty, len(s.sessions)
+	s.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-empty:
+	case <-ctx.Done():
+		return fmt.Errorf("server: lame duck: %w", ctx.Err())
+	}
+	return nil
+}
+
+func (s *Server) isEmpty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions) == 0
+}

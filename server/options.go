@@ -1,0 +1,168 @@
+package server
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/parser"
+)
+
+// Options of the NATS client protocol. The zero value of a field means its default.
+type Options struct {
+	// ServerName is shown to clients and in monitoring. Default: the server's id.
+	ServerName string `conf:"server_name"`
+
+	// AdvertiseHost is shown in INFO as the host. Default: the address that is listened on.
+	AdvertiseHost string `conf:"-"`
+
+	// Version is this program's own version, shown in INFO beside the level of NATS features that
+	// clients go by.
+	Version string `conf:"-"`
+
+	// MaxConnections bounds the clients connected at once; one more is told so and closed. Each
+	// idle one costs about 1 KB. Default 65,536.
+	MaxConnections int `conf:"max_connections,alias=max_conn"`
+
+	// MaxPayload bounds one message, header included, in bytes. Default 1 MiB. A large one makes
+	// room for it at each of its subscribers.
+	MaxPayload int `conf:"max_payload,size"`
+
+	// MaxControlLine bounds the arguments of one protocol line in bytes. Default 4 KiB. A client
+	// that has not authenticated may make the server keep this much.
+	MaxControlLine int `conf:"max_control_line,size"`
+
+	// PingInterval is how often a silent client is asked whether it is still there. Default 2 m.
+	PingInterval time.Duration `conf:"ping_interval"`
+
+	// PingMax is how many PINGs a client may leave unanswered before it is closed. Default 2.
+	PingMax int `conf:"ping_max"`
+
+	// LameDuckDuration is how long a lame duck takes to close its clients, so that they do not all
+	// reconnect elsewhere at once. Default 2 m, at least 30 s.
+	LameDuckDuration time.Duration `conf:"lame_duck_duration"`
+
+	// LameDuckGracePeriod is how long it waits, before the first is closed, for clients to leave
+	// by themselves; a part of LameDuckDuration. Default 10 s.
+	LameDuckGracePeriod time.Duration `conf:"lame_duck_grace_period"`
+
+	// NoHeaderSupport tells clients that there are no headers. Default: there are.
+	NoHeaderSupport bool `conf:"no_header_support"`
+}
+
+const (
+	defaultMaxConnections      = 65536
+	defaultPingInterval        = 2 * time.Minute
+	defaultPingMax             = 2
+	defaultLameDuckDuration    = 2 * time.Minute
+	defaultLameDuckGracePeriod = 10 * time.Second
+
+	minLameDuckDuration = 30 * time.Second
+
+	// maxMaxPayload is what nine digits of a size can say; see parser.
+	maxMaxPayload = 999_999_999
+
+	// largePayload is what is warned about above.
+	largePayload = 8 << 20
+)
+
+const (
+	// featureLevel is the version of nats-server whose features clients may count on. Client
+	// libraries switch features on and off by it.
+	featureLevel = "2.10.0"
+
+	// firstPing is when a new connection is sent its first PING, which measures the round trip;
+	// up to a fifth later, so that clients who came together are not asked together.
+	firstPing = 2 * time.Second
+
+	// pingGrain is what times of later PINGs are rounded up to when they are a minute or more
+	// apart: idle connections are then looked after in few wake-ups.
+	pingGrain = int64(10 * time.Second)
+
+	// measureAgain is when the round trip is measured again however busy a client is.
+	measureAgain = int64(time.Hour)
+
+	// maxDeliveries is how many messages one call of Data delivers at most before other
+	// connections have their turn.
+	maxDeliveries = 4096
+
+	// maxAbouts bounds the table of descriptions that connections share.
+	maxAbouts = 512
+
+	// maxRefusalLines bounds the log lines about refused clients in refusalWindow.
+	maxRefusalLines = 10
+	refusalWindow   = int64(time.Second)
+)
+
+func (o *Options) fill() {
+	if o.MaxConnections == 0 {
+		o.MaxConnections = defaultMaxConnections
+	}
+	if o.MaxPayload == 0 {
+		o.MaxPayload = parser.DefaultMaxPayload
+	}
+	if o.MaxControlLine == 0 {
+		o.MaxControlLine = parser.DefaultMaxControlLine
+	}
+	if o.PingInterval == 0 {
+		o.PingInterval = defaultPingInterval
+	}
+	if o.PingMax == 0 {
+		o.PingMax = defaultPingMax
+	}
+	if o.LameDuckDuration == 0 {
+		o.LameDuckDuration = defaultLameDuckDuration
+	}
+	if o.LameDuckGracePeriod == 0 {
+		o.LameDuckGracePeriod = defaultLameDuckGracePeriod
+	}
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.MaxConnections < 0:
+		return fmt.Errorf("%w: max_connections %d is negative", ErrOptions, o.MaxConnections)
+	case o.MaxPayload < 0 || o.MaxPayload > maxMaxPayload:
+		return fmt.Errorf("%w: max_payload %d is not between 1 and %d", ErrOptions, o.MaxPayload, maxMaxPayload)
+	case o.MaxControlLine < 0:
+		return fmt.Errorf("%w: max_control_line %d is negative", ErrOptions, o.MaxControlLine)
+	case o.PingInterval < 0:
+		return fmt.Errorf("%w: ping_interval %v is negative", ErrOptions, o.PingInterval)
+	case o.PingMax < 0 || o.PingMax > 255:
+		return fmt.Errorf("%w: ping_max %d is not between 1 and 255", ErrOptions, o.PingMax)
+	case o.LameDuckDuration < minLameDuckDuration:
+		return fmt.Errorf("%w: lame_duck_duration %v is less than %v", ErrOptions, o.LameDuckDuration, minLameDuckDuration)
+	case o.LameDuckGracePeriod < 0 || o.LameDuckGracePeriod >= o.LameDuckDuration:
+		return fmt.Errorf("%w: lame_duck_grace_period %v is not a part of lame_duck_duration %v", ErrOptions,
+			o.LameDuckGracePeriod, o.LameDuckDuration)
+	}
+	return nil
+}
+
+// settings is what Reload replaces, as a whole. It never changes once made.
+type settings struct {
+	Options
+	parser    parser.Parser
+	directory *auth.Directory
+	guest     *auth.Identity // who a client is before CONNECT; nil: nobody
+	infoHead  []byte         // INFO's line up to the listener's address
+	infoBody  []byte         // from behind it up to what is the connection's own
+}
+
+func newSettings(id string, o Options, d *auth.Directory) (*settings, error) {
+	o.fill()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.ServerName == "" {
+		o.ServerName = id
+	}
+	set := &settings{
+		Options:   o,
+		parser:    parser.Parser{Dialect: parser.FromClient, MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload},
+		directory: d,
+		guest:     d.Guest(),
+	}
+	set.makeInfo(id)
+	return set, nil
+}

@@ -1,0 +1,303 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/broker"
+	"github.com/edgebus-io/edgebus/engine"
+)
+
+func TestOneClientTooManyIsToldSo(t *testing.T) {
+	r := start(t, Options{MaxConnections: 2}, auth.Options{}, broker.Options{})
+	a, b := r.connect(quiet), r.connect(quiet)
+	r.dial().expectClosed("-ERR 'maximum connections exceeded'\r\n")
+	early := r.dial()
+	early.send("PING\r\n") // what it sends does not bring it in
+	early.expectClosed("-ERR 'maximum connections exceeded'\r\n")
+	a.conn.Close()
+	eventually(t, "a's place is free", func() bool { return len(r.server.all()) == 1 })
+	r.connect(quiet)
+	b.send("PING\r\n")
+	b.expect("PONG\r\n")
+	if n := r.server.Snapshot().(*Snapshot).Closed["Maximum Connections Exceeded"]; n != 2 {
+		t.Errorf("%d connections counted as one too many, want 2", n)
+	}
+}
+
+func TestSilentClientIsStale(t *testing.T) {
+	r := start(t, Options{PingInterval: 200 * time.Millisecond}, auth.Options{}, broker.Options{})
+	silent, alive := r.connect(quiet), r.connect(quiet)
+	for range 3 {
+		alive.expect("PING\r\n")
+		alive.send("PONG\r\n")
+	}
+	silent.expectClosed("PING\r\nPING\r\n-ERR 'Stale Connection'\r\n")
+	eventually(t, "it is counted", func() bool { return r.server.Snapshot().(*Snapshot).StaleConnections == 1 })
+}
+
+func TestBusyClientIsPingedOnce(t *testing.T) {
+	r := start(t, Options{PingInterval: 400 * time.Millisecond}, auth.Options{}, broker.Options{})
+	c := r.connect(quiet)
+	c.expect("PING\r\n") // the first measures the round trip, traffic or not
+	c.send("PONG\r\n")
+	for end := time.Now().Add(900 * time.Millisecond); time.Now().Before(end); {
+		c.send("PING\r\n")
+		c.expect("PONG\r\n") // and no PING
+		time.Sleep(5 * time.Millisecond)
+	}
+	rows := r.server.Snapshot().(*Snapshot).Clients
+	if len(rows) != 1 || rows[0].RTT <= 0 || rows[0].RTT > time.Second {
+		t.Errorf("rows %+v", rows)
+	}
+}
+
+func TestPingTimesOfIdleConnectionsGather(t *testing.T) {
+	set, err := newSettings("N", Options{}, mustDirectory(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	times := make(map[int64]bool)
+	r := start(t, Options{}, auth.Options{}, broker.Options{})
+	r.connect(quiet)
+	s := r.server.all()[0]
+	done := make(chan struct{})
+	s.conn.Post(func(l *engine.Loop) {
+		defer close(done)
+		begin := engine.Now()
+		for i := range int64(100) {
+			now := begin + i*int64(90*time.Millisecond)
+			s.pingsOut, s.rtt = 0, 1
+			s.lastIn = now
+			s.doDuePing(set, now)
+			times[s.pingAt] = true
+			if wait := s.pingAt - now; wait < int64(set.PingInterval) || wait > int64(set.PingInterval)+pingGrain {
+				t.Errorf("waits %v", time.Duration(wait))
+			}
+		}
+	})
+	<-done
+	if len(times) > 2 {
+		t.Errorf("%d different times within 9 seconds", len(times))
+	}
+}
+
+func mustDirectory(t *testing.T) *auth.Directory {
+	d, err := auth.New(auth.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestLameDuckTellsWaitsAndCloses(t *testing.T) {
+	r := start(t, Options{}, auth.Options{}, broker.Options{})
+	r.update(func(set *settings) {
+		set.LameDuckGracePeriod, set.LameDuckDuration = 100*time.Millisecond, 300*time.Millisecond
+	})
+	told := r.dial()
+	told.send(`CONNECT {"verbose":false,"protocol":1}` + "\r\nPING\r\n")
+	told.expect("PONG\r\n")
+	told.readInfo()
+	old := r.connect(quiet) // protocol 0
+	ended := make(chan error, 1)
+	begun := time.Now()
+	go func() { ended <- r.server.LameDuck(context.Background()) }()
+	if info := told.readInfo(); info["ldm"] != true || info["max_payload"] == nil || info["connect_urls"] != nil {
+		t.Errorf("INFO %v", info)
+	}
+	eventually(t, "nobody listens", func() bool {
+		c, err := net.Dial("tcp", r.addr)
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	told.send("PING\r\n") // still served
+	told.expect("PONG\r\n")
+	told.expectClosed("")
+	old.expectClosed("")
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took < 100*time.Millisecond {
+		t.Errorf("closed after %v, within the grace period", took)
+	}
+	if err := r.server.Serve(context.Background(), mustListen(t)); !errors.Is(err, ErrStopped) {
+		t.Errorf("a lame duck listens again: %v", err)
+	}
+}
+
+func mustListen(t *testing.T) net.Listener {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+func TestLameDuckWithoutClientsIsOver(t *testing.T) {
+	r := start(t, Options{}, auth.Options{}, broker.Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.server.LameDuck(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSpread(t *testing.T) {
+	for _, c := range []struct {
+		over    time.Duration
+		clients int
+		pause   time.Duration
+		batch   int
+	}{
+		{110 * time.Second, 10, time.Second, 1},
+		{110 * time.Second, 1100, 100 * time.Millisecond, 1},
+		{100 * time.Second, 100_000, 10 * time.Millisecond, 11},
+		{time.Second, 0, 0, 1},
+	} {
+		if pause, batch := spread(c.over, c.clients); pause != c.pause || batch != c.batch {
+			t.Errorf("%d clients over %v: %v, %d; want %v, %d", c.clients, c.over, pause, batch, c.pause, c.batch)
+		}
+	}
+}
+
+func TestShutdownClosesWithoutAWord(t *testing.T) {
+	r := start(t, Options{}, auth.Options{}, broker.Options{})
+	clients := []*client{r.connect(quiet), r.dial(), r.connect(quiet)}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.server.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range clients {
+		c.expectClosed("")
+	}
+	if n := r.server.Snapshot().(*Snapshot).Closed["Server Shutdown"]; n != 3 {
+		t.Errorf("%d counted as shut down, want 3", n)
+	}
+}
+
+func TestSnapshotAddsUp(t *testing.T) {
+	r := start(t, Options{ServerName: "s1"}, users(t), broker.Options{})
+	sub := r.connect(`CONNECT {"verbose":false,"name":"reader","lang":"go","version":"1.2","user":"plain","pass":"pw"}` + "\r\n")
+	sub.send("SUB a 1\r\nSUB b 2\r\nPING\r\n")
+	sub.expect("PONG\r\n")
+	pub := r.connect(`CONNECT {"verbose":false,"lang":"go","version":"1.2","user":"plain","pass":"pw"}` + "\r\n")
+	pub.send(strings.Repeat("PUB a 3\r\nxyz\r\n", 10) + "PING\r\n")
+	pub.expect("PONG\r\n")
+	sub.expect(strings.Repeat("MSG a 1 3\r\nxyz\r\n", 10))
+	p := r.server.Snapshot().(*Snapshot)
+	if p.ServerName != "s1" || p.Connections != 2 || p.TotalConnections != 2 || p.Subscriptions != 2 ||
+		p.InMsgs != 10 || p.InBytes != 30 || p.OutMsgs != 10 || p.OutBytes != 30 || !p.AuthRequired || len(p.Clients) != 2 {
+		t.Errorf("snapshot %+v", p)
+	}
+	for _, row := range p.Clients {
+		if row.Name == "reader" && (row.OutMsgs != 10 || row.OutBytes != 30 || row.Subscriptions != 2) ||
+			row.Name == "" && (row.InMsgs != 10 || row.InBytes != 30) ||
+			time.Since(row.Start) > patience || time.Since(row.Start) < 0 || row.Lang != "go" || row.Version != "1.2" || row.User != "plain" || row.Account != "$G" || row.IP != "127.0.0.1" {
+			t.Errorf("row %+v", row)
+		}
+	}
+	// What went through closed connections is not forgotten.
+	pub.conn.Close()
+	sub.conn.Close()
+	eventually(t, "both are gone", func() bool { return len(r.server.all()) == 0 })
+	p = r.server.Snapshot().(*Snapshot)
+	if p.InMsgs != 10 || p.OutBytes != 30 || p.Closed["Client Closed"] != 2 {
+		t.Errorf("snapshot %+v", p)
+	}
+}
+
+func TestClientsOfAKindShareTheirDescription(t *testing.T) {
+	r := start(t, Options{}, auth.Options{}, broker.Options{})
+	for range 3 {
+		r.connect(`CONNECT {"verbose":false,"lang":"go","version":"1.2"}` + "\r\n")
+	}
+	kinds := make(chan *about, 3)
+	for _, s := range r.server.all() {
+		s.conn.Post(func(*engine.Loop) { kinds <- s.about })
+	}
+	if a, b, c := <-kinds, <-kinds, <-kinds; a != b || b != c || a == nil {
+		t.Error("not shared")
+	}
+	id := &auth.Identity{}
+	for i := range 2 * maxAbouts {
+		r.server.describe(&connectRequest{lang: fmt.Append(nil, i)}, nil, id)
+	}
+	if n := len(r.server.abouts.shared); n > maxAbouts {
+		t.Errorf("%d descriptions kept", n)
+	}
+}
+
+func TestRefusalsAreLoggedWithRemedyAndInBounds(t *testing.T) {
+	r := start(t, Options{MaxPayload: 100}, auth.Options{}, broker.Options{})
+	for range 5 * maxRefusalLines {
+		c := r.dial()
+		c.send("PUB a 101\r\n")
+		c.expectClosed("-ERR 'Maximum Payload Violation'\r\n")
+	}
+	eventually(t, "all are counted", func() bool { return r.server.refused.Load() == 5*maxRefusalLines })
+	text := r.logs.String()
+	if !strings.Contains(text, `reason="Maximum Message Payload Exceeded"`) || !strings.Contains(text, "raise max_payload") {
+		t.Errorf("log %.300s", text)
+	}
+	if n := strings.Count(text, "level=WARN"); n > 3*maxRefusalLines {
+		t.Errorf("%d lines", n)
+	}
+}
+
+func TestOptionsThatCannotBeMeantAreErrors(t *testing.T) {
+	for _, o := range []Options{
+		{MaxConnections: -1}, {MaxPayload: -1}, {MaxPayload: 1 << 30}, {MaxControlLine: -1}, {PingInterval: -1}, {PingMax: 256},
+		{LameDuckDuration: time.Second}, {LameDuckGracePeriod: 3 * time.Minute},
+	} {
+		if _, err := newSettings("N", o, mustDirectory(t)); !errors.Is(err, ErrOptions) {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
+func TestSlowSubscriberIsClosedAndNobodyElseNotices(t *testing.T) {
+	r := startOn(t, engine.Options{MaxPending: 1 << 20}, Options{}, auth.Options{}, broker.Options{})
+	slow, quick := r.connect(quiet), r.connect(quiet)
+	slow.conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	slow.send("SUB a 1\r\nPING\r\n")
+	slow.expect("PONG\r\n")
+	quick.send("SUB a 1\r\nPING\r\n")
+	quick.expect("PONG\r\n")
+	pub := r.connect(quiet)
+	payload := strings.Repeat("x", 32000)
+	for n := 0; r.server.slow.Load() == 0; n++ {
+		if n > 4000 {
+			t.Fatal("128 MB sent and nobody is slow")
+		}
+		pub.send("PUB a 32000\r\n" + payload + "\r\n")
+		quick.expect("MSG a 1 32000\r\n" + payload + "\r\n")
+	}
+	pub.send("PUB a 2\r\nhi\r\nPING\r\n")
+	pub.expect("PONG\r\n")
+	quick.expect("MSG a 1 2\r\nhi\r\n")
+	p := r.server.Snapshot().(*Snapshot)
+	if p.SlowConsumers != 1 || p.Closed["Slow Consumer (Pending Bytes)"] != 1 || p.Connections != 2 {
+		t.Errorf("snapshot %+v", p)
+	}
+	if !strings.Contains(r.logs.String(), "raise max_pending") {
+		t.Error("no line with a remedy")
+	}
+}
+
+func TestTLSOnAPlainListenerIsExplained(t *testing.T) {
+	r := start(t, Options{}, auth.Options{}, broker.Options{})
+	c := r.dial()
+	c.send("\x16\x03\x01")
+	c.expectClosed("-ERR 'Unknown Protocol Operation'\r\n")
+	eventually(t, "the log says so", func() bool { return strings.Contains(r.logs.String(), "speaks TLS") })
+}

@@ -1,0 +1,290 @@
+package server
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/edgebus-io/edgebus/broker"
+	"github.com/edgebus-io/edgebus/engine"
+	"github.com/edgebus-io/edgebus/parser"
+)
+
+// Data implements engine.Session: it carries out every operation that has arrived whole.
+func (s *session) Data(l *engine.Loop, in []byte) (used int, err error) {
+	set := s.door.server.settings.Load()
+	lane := l.Local().(*broker.Lane)
+	w := works.Get().(*work)
+	op := &w.op
+	delivered, active := 0, false
+	for used < len(in) && delivered < maxDeliveries && err == nil && !s.is(isAway) {
+		if s.peer == nil {
+			if err = s.mayBegin(set, in[used]); err != nil {
+				break
+			}
+		}
+		n, wrong := set.parser.Next(in[used:], op)
+		if n == 0 {
+			if wrong != nil {
+				err = s.fail(violation(wrong, in[used]))
+			} else if op.Verb == parser.HPub && op.Need > 0 && !s.is(hasHeaders) {
+				err = s.fail(errNoHeaders)
+			}
+			s.conn.Need(op.Need)
+			break
+		}
+		used += n
+		active = active || op.Verb != parser.Pong
+		switch op.Verb {
+		case parser.Pub:
+			delivered += s.doPub(lane, w)
+		case parser.HPub:
+			if !s.is(hasHeaders) {
+				err = s.fail(errNoHeaders)
+				break
+			}
+			delivered += s.doPub(lane, w)
+		case parser.Ping:
+			s.doPing(set)
+		case parser.Pong:
+			s.doPong()
+		case parser.Sub:
+			s.doSub(w)
+		case parser.Unsub:
+			s.doUnsub(op)
+		default:
+			err = s.doRare(set, w)
+		}
+	}
+	if delivered >= maxDeliveries {
+		l.Again(s.conn)
+	}
+	if active {
+		s.lastIn = l.Now()
+	}
+	w.release()
+	s.settle()
+	return used, err
+}
+
+// doRare carries out what a client sends once or never.
+func (s *session) doRare(set *settings, w *work) error {
+	switch w.op.Verb {
+	case parser.Connect:
+		return s.doConnect(set, w, w.op.Args)
+	case parser.Info:
+		if !json.Valid(w.op.Args) {
+			return s.fail(errArguments)
+		}
+	case parser.Err:
+		return s.fail(errClientError)
+	}
+	return nil // +OK
+}
+
+// doPub publishes one message.
+func (s *session) doPub(lane *broker.Lane, w *work) (delivered int) {
+	op := &w.op
+	s.inMsgs++
+	s.inBytes += uint64(len(op.Header) + len(op.Payload))
+	if s.flags&(isVerbose|isPedantic) != 0 || isReserved(op.Subject) || isReservedReply(op.Reply) {
+		delivered = s.doCarefulPub(lane, w)
+	} else {
+		delivered, _ = s.publish(lane, w)
+	}
+	if lane.Full() {
+		lane.Flush()
+	}
+	return delivered
+}
+
+// doCarefulPub is doPub with checks that a client asks for, or of subjects that are not for clients.
+func (s *session) doCarefulPub(lane *broker.Lane, w *work) (delivered int) {
+	op := &w.op
+	if s.is(isPedantic) && !isLiteral(op.Subject) {
+		s.complain(wireInvalidPublishSubject, nil, "") // and goes on
+	}
+	allowed := s.about.identity.Perms.MayPublish(op.Subject)
+	switch {
+	case isReserved(op.Subject), !allowed && isReservedReply(op.Reply):
+		s.complain(wireDeniedPublish, op.Subject, "")
+		return 0
+	case isReservedReply(op.Reply):
+		s.complain(wireDeniedReply, op.Reply, "")
+		return 0
+	}
+	// +OK goes out before a MSG that the message may cause here. Only for an answer that
+	// allow_responses may permit it is not known yet.
+	if allowed {
+		s.sayOK()
+	}
+	delivered, ok := s.publish(lane, w)
+	if ok && !allowed {
+		s.sayOK()
+	}
+	return delivered
+}
+
+// publish hands a message to the broker, and answers for those who are not there.
+func (s *session) publish(lane *broker.Lane, w *work) (delivered int, ok bool) {
+	op, m := &w.op, &w.msg
+	m.Subject, m.Reply, m.Header, m.Payload = op.Subject, op.Reply, op.Header, op.Payload
+	delivered, err := s.peer.Publish(lane, m)
+	if err != nil {
+		s.complain(wireDeniedPublish, op.Subject, "")
+		return 0, false
+	}
+	if delivered == 0 && len(op.Reply) > 0 && s.is(wantsNoResponders) {
+		s.sayNoResponders(op)
+	}
+	return delivered, true
+}
+
+// sayNoResponders tells a requester that nobody has got its request, where it waits for the answer.
+func (s *session) sayNoResponders(op *parser.Op) {
+	sub := s.peer.OwnInterest(op.Reply)
+	if sub == nil {
+		return
+	}
+	const head, tail = "NATS/1.0 503\r\nNats-Subject: ", "\r\n\r\n"
+	n := len(head) + len(op.Subject) + len(tail)
+	size := lineRoom + len(op.Reply) + len(sub.Tag()) + n
+	if !s.conn.Begin(size) {
+		return
+	}
+	var b []byte
+	if size <= engine.RoomMax {
+		b = s.conn.Room(size)
+	}
+	start := b
+	b = parser.AppendHMsg(b, op.Reply, sub.Tag(), nil, n, n)
+	b = append(append(append(append(b, head...), op.Subject...), tail...), "\r\n"...)
+	if start != nil {
+		s.conn.Put(b)
+	} else {
+		s.conn.Write(b)
+	}
+	s.conn.End()
+	s.flags |= owesFlush
+}
+
+// lineRoom is the most that a MSG or HMSG takes besides its subject, sid, reply, header and payload.
+const lineRoom = len("HMSG ") + 4*len(" ") + 2*len("999999999") + 2*len("\r\n")
+
+// Deliver implements broker.Sink. It runs on the publisher's goroutine.
+func (s *session) Deliver(m *broker.Msg, sub *broker.Sub) bool {
+	c, sid := s.conn, sub.Tag()
+	line := lineRoom + len(m.Subject) + len(sid) + len(m.Reply)
+	size := len(m.Header) + len(m.Payload)
+	if !c.Begin(line + size) {
+		return false
+	}
+	if !sub.Take() {
+		c.End()
+		return false
+	}
+	header := m.Header
+	if !s.headers {
+		size -= len(header)
+		header = nil
+	}
+	if line+size <= engine.RoomMax {
+		b := appendMessage(c.Room(line+size), m, sid, header, size)
+		b = append(append(b, header...), m.Payload...)
+		c.Put(append(b, '\r', '\n'))
+	} else {
+		s.deliverLong(m, sid, header, size, line)
+	}
+	s.outMsgs++
+	s.outBytes += uint64(size)
+	c.End()
+	return true
+}
+
+// appendMessage appends the line of MSG or HMSG.
+func appendMessage(b []byte, m *broker.Msg, sid string, header []byte, size int) []byte {
+	if len(header) == 0 {
+		return parser.AppendMsg(b, m.Subject, sid, m.Reply, size)
+	}
+	return parser.AppendHMsg(b, m.Subject, sid, m.Reply, len(header), size)
+}
+
+// deliverLong is for messages that do not fit one chunk. Under the output lock.
+func (s *session) deliverLong(m *broker.Msg, sid string, header []byte, size, line int) {
+	c := s.conn
+	if line <= engine.RoomMax {
+		c.Put(appendMessage(c.Room(line), m, sid, header, size))
+	} else {
+		c.Write(appendMessage(nil, m, sid, header, size))
+	}
+	if len(header) > 0 {
+		c.Write(header)
+	}
+	c.Write(m.Payload)
+	c.Put(append(c.Room(2), '\r', '\n'))
+}
+
+// doSub makes a subscription. One with a sid that is in use changes nothing.
+func (s *session) doSub(w *work) {
+	op := &w.op
+	w.text = append(append(append(w.text[:0], op.Subject...), op.Queue...), op.Sid...)
+	_, err := s.peer.SubscribeText(string(w.text), len(op.Subject), len(op.Queue))
+	switch err {
+	case nil, broker.ErrTagInUse:
+		s.sayOK()
+	case broker.ErrSubscribeDenied:
+		if len(op.Queue) > 0 {
+			s.complain(wireDeniedSubscribe, op.Subject, " using queue "+strconv.Quote(string(op.Queue)))
+		} else {
+			s.complain(wireDeniedSubscribe, op.Subject, "")
+		}
+	case broker.ErrTooManyTokens:
+		s.complain(wireDeniedSubscribe, op.Subject, ", too many tokens")
+	case broker.ErrMaxSubscriptions:
+		s.complain(wireMaxSubscriptions, nil, "")
+	default:
+		s.complain(wireInvalidSubject, nil, "")
+	}
+}
+
+// doUnsub ends a subscription, at once or after so many messages. An unknown sid is no mistake.
+func (s *session) doUnsub(op *parser.Op) {
+	if sub := s.peer.FindBytes(op.Sid); sub != nil {
+		s.peer.Unsubscribe(sub, op.Max)
+	}
+	s.sayOK()
+}
+
+// isReserved reports whether only servers publish to this subject.
+func isReserved(subject []byte) bool {
+	return len(subject) > 3 && (subject[0] == '_' || subject[0] == '$') &&
+		(hasPrefix(subject, "_GR_.") || hasPrefix(subject, "$GR.") || hasPrefix(subject, "$NRG."))
+}
+
+// isReservedReply reports whether answers to this subject would reach what is not a client.
+func isReservedReply(reply []byte) bool {
+	return len(reply) > 3 && (reply[0] == '_' || reply[0] == '$') &&
+		(hasPrefix(reply, "_R_.") || hasPrefix(reply, "$JS.ACK.") || hasPrefix(reply, "_GR_.") || hasPrefix(reply, "$GR."))
+}
+
+func hasPrefix(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
+}
+
+// isLiteral reports whether every token has something in it and none is a wildcard.
+func isLiteral(subject []byte) bool {
+	from := 0
+	for i := 0; i <= len(subject); i++ {
+		if i < len(subject) && subject[i] != '.' {
+			continue
+		}
+		if i == from || i == from+1 && (subject[from] == '*' || subject[from] == '>') {
+			return false
+		}
+		from = i + 1
+	}
+	return true
+}
+
+var _ broker.Sink = (*session)(nil)
+var _ broker.Rester = (*session)(nil)
+var _ engine.Session = (*session)(nil)
