@@ -60,30 +60,29 @@ func (p *Peer) SubscribeText(text string, subjectBytes, queueBytes int) (*Sub, e
 		return nil, ErrInvalidSubject
 	}
 	s := &Sub{peer: p, text: text, subjectBytes: uint32(subjectBytes), queueBytes: uint16(queueBytes)}
-	if !subject.ValidFilter(s.Subject()) {
-		return nil, ErrInvalidSubject
-	}
-	if limit := int(p.account.broker.maxTokens.Load()); limit > 0 && !p.remote {
-		if subject.Tokens(s.Subject()) > limit {
-			return nil, ErrTooManyTokens
-		}
-	}
 	a := p.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if p.closed.Load() {
 		return nil, ErrDetached
 	}
-	if old := p.findLocked(s.Tag()); old != nil {
-		return old, ErrTagInUse
-	}
-	// Under the lock, so that Reauthorize cannot come in between and miss this one.
+	// Under the lock, so that Reauthorize cannot come in between and miss this one. The order is
+	// nats-server's: it decides which of two mistakes a client is told of.
 	allowed, filtered := p.perms.Load().MaySubscribe(s.Subject(), s.Queue())
 	if !allowed {
 		return nil, ErrSubscribeDenied
 	}
+	if limit := int(a.broker.maxTokens.Load()); limit > 0 && !p.remote && subject.Tokens(s.Subject()) > limit {
+		return nil, ErrTooManyTokens
+	}
 	if limit := int(a.broker.maxSubscriptions.Load()); limit > 0 && !p.remote && len(p.subs) >= limit {
 		return nil, ErrMaxSubscriptions
+	}
+	if old := p.findLocked(s.Tag()); old != nil {
+		return old, ErrTagInUse
+	}
+	if !subject.ValidFilter(s.Subject()) {
+		return nil, ErrInvalidSubject
 	}
 	s.filtered = filtered
 	p.addLocked(s)
