@@ -8,7 +8,7 @@ type Options struct {
 
 	// MaxTokens bounds the tokens of a subscription's subject, for peers that are not Remote.
 	// Default 0: no bound.
-	MaxTokens int `conf:"max_sub_tokens"`
+	MaxTokens int `conf:"max_sub_tokens,alias=max_subscription_tokens"`
 
 	// CacheSlots bounds the subjects whose subscribers a lane remembers; it is rounded up to a
 	// power of two. Default 4096. Fewer make publishers of many subjects slower.

@@ -1,0 +1,185 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/broker"
+	"github.com/edgebus-io/edgebus/engine"
+	"github.com/edgebus-io/edgebus/server"
+)
+
+// An adapter is one protocol's door to the broker.
+type adapter interface {
+	Serve(ctx context.Context, ln net.Listener) error
+	Shutdown(ctx context.Context) error
+	Snapshot() any
+}
+
+var _ adapter = (*server.Server)(nil)
+
+// A Daemon is one process: all its parts, and the order in which they start and stop.
+type Daemon struct {
+	// Set by New, never written again.
+	log       *Log
+	logger    *slog.Logger
+	directory *auth.Directory // the first one
+	available int64           // memory, as found at start
+	warnings  []string        // of the configuration, for the log
+	ready     chan struct{}   // closed by Run when clients can connect
+	stopping  chan struct{}   // closed by Stop
+	lame      chan struct{}   // closed by LameDuck
+	stopOnce  sync.Once
+	lameOnce  sync.Once
+
+	// Run's alone until ready is closed; the same for everybody from then on.
+	broker    *broker.Broker
+	engine    *engine.Engine
+	server    *server.Server
+	listener  net.Listener
+	host      string
+	address   net.Addr
+	pidFile   string
+	portsFile string
+
+	// Run's alone.
+	doors    sync.WaitGroup // goroutines of serve
+	closeAll context.CancelFunc
+	serving  bool       // the listener is the server's
+	failed   chan error // a door that closed by itself
+
+	mu      sync.Mutex
+	options Options // replaced by Reload; under mu once Run is ready
+	running bool    // under mu
+}
+
+// New checks the options and opens the log. The rest is Run's.
+func New(o Options) (*Daemon, error) {
+	l := &Loaded{Options: o}
+	available := memoryAvailable("/")
+	if problems := l.settle(available); len(problems) > 0 {
+		return nil, problems
+	}
+	log, err := OpenLog(l.Options.Log)
+	if err != nil {
+		return nil, err
+	}
+	return &Daemon{
+		log: log, logger: log.Logger(), directory: l.directory, available: available, options: l.Options,
+		ready: make(chan struct{}), stopping: make(chan struct{}), lame: make(chan struct{}), failed: make(chan error, 1),
+	}, nil
+}
+
+// FromLoaded is New for what Load has read; its warnings go to the log.
+func FromLoaded(l *Loaded) (*Daemon, error) {
+	d, err := New(l.Options)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range l.Warnings {
+		d.warnings = append(d.warnings, warning.String())
+	}
+	return d, nil
+}
+
+// Logger is the log of the process.
+func (d *Daemon) Logger() *slog.Logger { return d.logger }
+
+// Ready is closed when clients can connect.
+func (d *Daemon) Ready() <-chan struct{} { return d.ready }
+
+// Addr is what clients connect to. It is known once Ready is closed.
+func (d *Daemon) Addr() net.Addr {
+	<-d.ready
+	return d.address
+}
+
+// Stop lets Run end, closing all clients. It does not wait.
+func (d *Daemon) Stop() { d.stopOnce.Do(func() { close(d.stopping) }) }
+
+// LameDuck lets Run end slowly: the doors close, clients are told to go elsewhere and closed one
+// by one. It does not wait.
+func (d *Daemon) LameDuck() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.running {
+		return ErrNotRunning
+	}
+	d.lameOnce.Do(func() { close(d.lame) })
+	return nil
+}
+
+// ReopenLog closes the log file and opens one of the same name.
+func (d *Daemon) ReopenLog() error {
+	if !d.log.IsFile() {
+		d.logger.Info("The log is no file, so there is nothing to reopen")
+		return nil
+	}
+	if err := d.log.Reopen(); err != nil {
+		return err
+	}
+	d.logger.Info("Log file reopened")
+	return nil
+}
+
+// Snapshot is what each part has to show, by its name.
+func (d *Daemon) Snapshot() map[string]any {
+	<-d.ready
+	return map[string]any{"server": d.server.Snapshot(), "broker": d.broker.Snapshot()}
+}
+
+// startEngine makes the loops, each with a lane of the broker that it flushes at every turn's end.
+func (d *Daemon) startEngine() (err error) {
+	o := &d.options
+	d.engine, err = engine.New(engine.Options{
+		Loops:         o.Engine.Loops,
+		MaxPending:    o.Engine.MaxPending,
+		PendingTotal:  o.Engine.PendingTotal,
+		PartialTotal:  o.Engine.PartialTotal,
+		WriteDeadline: o.Engine.WriteDeadline,
+		Local:         func() any { return d.broker.NewLane() },
+		TurnEnd:       func(lane any) { lane.(*broker.Lane).Flush() },
+		TuneProcs:     true,
+		Logger:        d.logger,
+	})
+	return err
+}
+
+func (d *Daemon) makeServer() (err error) {
+	d.server, err = server.New(d.options.Server, d.broker, d.engine, d.directory, d.logger)
+	return err
+}
+
+// listen takes the address, so that a port in use is found before anything is announced.
+func (d *Daemon) listen() error {
+	o := &d.options
+	host, info, warning := o.listenHost()
+	ln, err := net.Listen("tcp", listenAddress(host, o.Port))
+	if err != nil {
+		return fmt.Errorf("%w (is another server running there? choose a port with -p, an address with -a)", err)
+	}
+	d.listener, d.host, d.address = ln, host, ln.Addr()
+	if info != "" {
+		d.logger.Info(info)
+	}
+	if warning != "" {
+		d.logger.Warn(warning)
+	}
+	return nil
+}
+
+// serve lets clients in.
+func (d *Daemon) serve(ctx context.Context) {
+	d.serving = true
+	d.doors.Add(1)
+	go func() {
+		defer d.doors.Done()
+		if err := d.server.Serve(ctx, d.listener); err != nil {
+			d.failed <- err // of one door there is one error at most
+		}
+	}()
+}

@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/edgebus-io/edgebus/config"
+)
+
+// When a Daemon is made.
+var (
+	// ErrOptions is wrapped by everything that is wrong with options but not with a file.
+	ErrOptions = errors.New("bad options")
+	// ErrMemory: all bounds together are above memory_limit.
+	ErrMemory = errors.New("the worst case is above memory_limit")
+)
+
+// While it runs.
+var (
+	// ErrNotRunning: Reload or LameDuck was called before Run was ready, or after its end.
+	ErrNotRunning = errors.New("daemon: not running")
+	// ErrRestart: a reload would change what only a restart can. Nothing has changed.
+	ErrRestart = errors.New("needs a restart")
+)
+
+// An optionError is what is wrong with the option of one key.
+type optionError struct {
+	key string
+	err error
+}
+
+// OptionErrors is everything that is wrong with options.
+type OptionErrors []optionError
+
+func (o OptionErrors) Error() string {
+	texts := make([]string, len(o))
+	for i, one := range o {
+		texts[i] = one.err.Error()
+	}
+	return strings.Join(texts, "\n")
+}
+
+func (o OptionErrors) Unwrap() []error {
+	errs := []error{ErrOptions}
+	for _, one := range o {
+		errs = append(errs, one.err)
+	}
+	return errs
+}
+
+// placed gives every error the place of its key in a configuration.
+func (o OptionErrors) placed(result *config.Result) config.Problems {
+	problems := make(config.Problems, len(o))
+	for i, one := range o {
+		problems[i] = result.At(one.err, one.key)
+	}
+	return problems
+}

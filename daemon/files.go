@@ -1,0 +1,90 @@
+package daemon
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// writePid writes the pid file as a whole or not at all: whoever reads it while we start must not
+// see half a number.
+func (d *Daemon) writePid() error {
+	if d.options.PidFile == "" {
+		return nil
+	}
+	if err := writeWhole(d.options.PidFile, []byte(strconv.Itoa(os.Getpid()))); err != nil {
+		return fmt.Errorf("pid_file: %w", err)
+	}
+	d.pidFile = d.options.PidFile
+	return nil
+}
+
+// removePid removes it, unless another process has written its own meanwhile.
+func (d *Daemon) removePid() {
+	if d.pidFile == "" {
+		return
+	}
+	if content, err := os.ReadFile(d.pidFile); err != nil || string(content) != strconv.Itoa(os.Getpid()) {
+		return
+	}
+	if err := os.Remove(d.pidFile); err != nil {
+		d.logger.Warn("The pid file could not be removed", "error", err)
+	}
+}
+
+// writePorts writes which addresses are listened on, in nats-server's shape and under its kind of
+// name: program_pid.ports.
+func (d *Daemon) writePorts() error {
+	if d.options.PortsFileDir == "" {
+		return nil
+	}
+	content, err := json.Marshal(map[string][]string{"nats": {"nats://" + d.address.String()}})
+	if err != nil {
+		return err
+	}
+	program := "edgebus"
+	if d.options.NATSServerDefaults {
+		program = "nats-server" // whoever waits for the file looks for this name
+	}
+	path := filepath.Join(d.options.PortsFileDir, fmt.Sprintf("%s_%d.ports", program, os.Getpid()))
+	if err := writeWhole(path, content); err != nil {
+		return fmt.Errorf("ports_file_dir: %w", err)
+	}
+	d.portsFile = path
+	return nil
+}
+
+func (d *Daemon) removePorts() {
+	if d.portsFile == "" {
+		return
+	}
+	if err := os.Remove(d.portsFile); err != nil {
+		d.logger.Warn("The ports file could not be removed", "error", err)
+	}
+}
+
+// writeWhole writes a file aside and renames it into place. Where the folder takes no second file,
+// as with /run/x.pid made beforehand for an unprivileged user, it writes in place.
+func writeWhole(path string, content []byte) error {
+	const mode = 0o644
+	aside, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return os.WriteFile(path, content, mode)
+	}
+	_, err = aside.Write(content)
+	if err == nil {
+		err = aside.Chmod(mode)
+	}
+	if closeErr := aside.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(aside.Name(), path)
+	}
+	if err != nil {
+		os.Remove(aside.Name())
+	}
+	return err
+}

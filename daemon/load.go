@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/broker"
+	"github.com/edgebus-io/edgebus/config"
+	"github.com/edgebus-io/edgebus/server"
+)
+
+// A Loaded is a configuration that a server can start with.
+type Loaded struct {
+	Options  Options
+	Warnings []config.Problem
+	// Digest names the content of the file; empty without one.
+	Digest string
+
+	directory *auth.Directory
+}
+
+// Load reads the configuration file at path, applies override to what it says (nil: nothing), fills
+// in defaults and checks everything that can be checked without listening. Without a path there
+// are only defaults and override.
+//
+// The error is config.Problems when there is a file, and OptionErrors otherwise.
+func Load(path string, override func(*Options)) (*Loaded, error) {
+	return load(path, override, memoryAvailable("/"))
+}
+
+func load(path string, override func(*Options), memory int64) (*Loaded, error) {
+	l := &Loaded{}
+	result := &config.Result{}
+	if path != "" {
+		var err error
+		if result, err = config.Load(path, &l.Options, classes()); err != nil {
+			return nil, err
+		}
+		l.Digest, l.Warnings = result.Digest, result.Warnings
+	}
+	problems := l.Options.foldListen()
+	l.Options.ConfigFile, l.Options.Override = path, override
+	if override != nil {
+		override(&l.Options)
+	}
+	problems = append(problems, l.settle(memory)...)
+	if len(problems) > 0 {
+		if path != "" {
+			return nil, problems.placed(result)
+		}
+		return nil, problems
+	}
+	l.warn(result)
+	return l, nil
+}
+
+// settle fills defaults in and lets every part look at its options.
+func (l *Loaded) settle(memory int64) OptionErrors {
+	o := &l.Options
+	problems := o.foldListen()
+	o.fill(memory)
+	problems = append(problems, o.check()...)
+	directory, err := auth.New(o.Auth)
+	if err != nil {
+		key := "authorization"
+		if strings.Contains(err.Error(), "no_auth_user") {
+			key = "no_auth_user"
+		}
+		return append(problems, optionError{key, err})
+	}
+	l.directory = directory
+	// A server that is thrown away again: making one is how its options are checked.
+	if _, err := server.New(o.Server, broker.New(o.Broker), nil, directory, nil); err != nil {
+		problems = append(problems, optionError{keyOf(err, server.ErrOptions), err})
+	}
+	if len(problems) == 0 {
+		if err := o.budget().check(o.MemoryLimit); err != nil {
+			problems = append(problems, optionError{"memory_limit", err})
+		}
+	}
+	return problems
+}
+
+// keyOf finds the key that an error of a part is about: the first word behind the sentinel.
+func keyOf(err, sentinel error) string {
+	text := strings.TrimPrefix(err.Error(), sentinel.Error()+": ")
+	key, _, _ := strings.Cut(text, " ")
+	return key
+}
+
+// warn says what works and is probably not meant.
+func (l *Loaded) warn(result *config.Result) {
+	o := &l.Options
+	add := func(key, format string, args ...any) {
+		l.Warnings = append(l.Warnings, result.At(fmt.Errorf(format, args...), key))
+	}
+	if o.Server.MaxPayload > largePayload {
+		add("max_payload", "max_payload %d is above 8 MB: each such message is held once for every client that is behind", o.Server.MaxPayload)
+	}
+	if result.Has("authorization") && !l.directory.Required() {
+		add("authorization", "authorization names nobody, so anybody may come in")
+	}
+	if o.Log.Trace {
+		add("trace", "trace has no effect here: %s", noTracing)
+	}
+	if o.MemoryLimit > 0 && o.MemoryLimit < 2*runtimeBytes {
+		add("memory_limit", "memory_limit %s is little: the program itself takes %s", showBytes(o.MemoryLimit), showBytes(runtimeBytes))
+	}
+	if limit := maxDescriptors(); limit > 0 && uint64(o.Server.MaxConnections) > limit && result.Has("max_connections") {
+		add("max_connections", "max_connections is %d, and the system lets this process open %d sockets and files: raise LimitNOFILE or ulimit -n", o.Server.MaxConnections, limit)
+	}
+	if o.Log.File != "" && (o.Log.Syslog || o.Log.RemoteSyslog != "") {
+		add("log_file", "log_file is set, so that syslog gets nothing")
+	}
+	if info, err := os.Stat(o.ConfigFile); err == nil && info.Mode().Perm()&0o002 != 0 {
+		add("", "anybody on this machine may write this file: chmod o-w it")
+	}
+}
+
+// IsOptions reports whether an error of Load or New is a mistake in options or their file, and not
+// a failure of the system.
+func IsOptions(err error) bool {
+	var problems config.Problems
+	return errors.As(err, &problems) || errors.Is(err, ErrOptions)
+}

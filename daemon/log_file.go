@@ -1,0 +1,164 @@
+package daemon
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// backupStamp is the end of a renamed log file's name, as nats-server writes it.
+	backupStamp = "2006.01.02.15.04.05.000000000"
+	// logComplaintEvery bounds how often standard error is told that the file takes nothing.
+	logComplaintEvery = time.Minute
+)
+
+// A logFile is a file that begins anew when it has grown large.
+type logFile struct {
+	// Set by openLogFile, never written again.
+	path    string
+	limit   int64 // bytes; not positive: none
+	maxNum  int   // files; not positive: any number
+	stderr  io.Writer
+	nowFunc func() time.Time
+
+	mu         sync.Mutex
+	closed     bool
+	file       *os.File // nil while it cannot be opened
+	size       int64
+	complained time.Time
+	lost       int // lines, since the last complaint
+}
+
+func openLogFile(path string, limit int64, maxNum int, stderr io.Writer) (*logFile, error) {
+	f := &logFile{path: path, limit: limit, maxNum: maxNum, stderr: stderr, nowFunc: time.Now}
+	if err := f.openLocked(); err != nil {
+		return nil, fmt.Errorf("log_file: %w", err)
+	}
+	return f, nil
+}
+
+func (f *logFile) openLocked() error {
+	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return err
+	}
+	f.file, f.size = file, info.Size()
+	return nil
+}
+
+func (f *logFile) writeLine(_ slog.Level, line []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed { // by a reload, which this line has overtaken
+		f.stderr.Write(line)
+		return
+	}
+	if f.limit > 0 && f.size > 0 && f.size+int64(len(line)) > f.limit {
+		f.rotateLocked()
+	}
+	if f.file == nil {
+		if err := f.openLocked(); err != nil {
+			f.complainLocked(err)
+			return
+		}
+	}
+	n, err := f.file.Write(line)
+	f.size += int64(n)
+	if err != nil {
+		f.complainLocked(err)
+	}
+}
+
+// rotateLocked renames the file and leaves opening a new one to the next write. If it cannot be
+// renamed it is cut instead: its bound is what keeps the disk from filling.
+func (f *logFile) rotateLocked() {
+	if f.file != nil {
+		f.file.Close() // before the renaming, which Windows refuses otherwise
+		f.file = nil
+	}
+	backup := f.path + "." + f.nowFunc().Format(backupStamp)
+	if err := os.Rename(f.path, backup); err != nil {
+		f.complainLocked(err)
+		if err := os.Truncate(f.path, 0); err != nil {
+			f.complainLocked(err)
+		}
+	}
+	f.size = 0
+	f.deleteOldLocked()
+}
+
+// deleteOldLocked keeps maxNum files, the one being written included.
+func (f *logFile) deleteOldLocked() {
+	if f.maxNum <= 0 {
+		return
+	}
+	entries, err := os.ReadDir(filepath.Dir(f.path))
+	if err != nil {
+		f.complainLocked(err)
+		return
+	}
+	var backups []string
+	for _, entry := range entries {
+		stamp, ok := strings.CutPrefix(entry.Name(), filepath.Base(f.path)+".")
+		if !ok || !entry.Type().IsRegular() {
+			continue
+		}
+		if _, err := time.Parse(backupStamp, stamp); err == nil {
+			backups = append(backups, entry.Name())
+		}
+	}
+	slices.Sort(backups) // the stamp sorts by time
+	for len(backups) > f.maxNum-1 {
+		if err := os.Remove(filepath.Join(filepath.Dir(f.path), backups[0])); err != nil {
+			f.complainLocked(err)
+		}
+		backups = backups[1:]
+	}
+}
+
+// complainLocked tells standard error, now and then, that lines are lost. It is the log itself
+// that is broken, so there is no better place.
+func (f *logFile) complainLocked(err error) {
+	f.lost++
+	now := f.nowFunc()
+	if now.Sub(f.complained) < logComplaintEvery {
+		return
+	}
+	fmt.Fprintf(f.stderr, "edgebus: log file %s: %v (%d since the last such line)\n", f.path, err, f.lost)
+	f.complained, f.lost = now, 0
+}
+
+func (f *logFile) reopen() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	old := f.file
+	if err := f.openLocked(); err != nil {
+		return fmt.Errorf("log_file: %w", err)
+	}
+	if old != nil {
+		old.Close()
+	}
+	return nil
+}
+
+func (f *logFile) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	if f.file != nil {
+		f.file.Close()
+		f.file = nil
+	}
+}

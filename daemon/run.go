@@ -1,0 +1,168 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/edgebus-io/edgebus/broker"
+)
+
+// stopDeadline bounds the stop: whoever waits for us, systemd for one, kills after a while.
+const stopDeadline = 10 * time.Second
+
+// A step is one line of the lists below.
+type step struct {
+	what string
+	do   func() error
+}
+
+// Run starts everything, serves until ctx is over, Stop or LameDuck is called or a door fails, and
+// stops everything. It can be called once.
+func (d *Daemon) Run(ctx context.Context) error {
+	serving, closeAll := context.WithCancel(context.WithoutCancel(ctx))
+	d.closeAll = closeAll
+
+	// Bottom up, doors last.
+	for _, s := range []step{
+		{"memory", func() error {
+			paceCollector(d.options.MemoryLimit)
+			d.doors.Go(func() { trim(serving) })
+			return nil
+		}},
+		{"broker", func() error { d.broker = broker.New(d.options.Broker); return nil }},
+		{"engine", d.startEngine},
+		{"server", d.makeServer},
+		{"announce", d.announce},
+		{"listen", d.listen},
+		{"pid file", d.writePid},
+		{"ports file", d.writePorts},
+		{"doors", func() error { d.serve(serving); return nil }},
+	} {
+		if err := s.do(); err != nil {
+			err = fmt.Errorf("%s: %w", s.what, err)
+			return errors.Join(err, d.stop())
+		}
+	}
+	d.open()
+	err := d.wait(ctx)
+	return errors.Join(err, d.stop())
+}
+
+// stop is the other list: doors first, what they stand on after them. It works however far the
+// start has come.
+func (d *Daemon) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopDeadline)
+	defer cancel()
+	d.logger.Info("Initiating Shutdown...")
+	d.mu.Lock()
+	d.running = false
+	d.mu.Unlock()
+
+	var errs []error
+	for _, s := range []step{
+		{"ports file", func() error { d.removePorts(); return nil }},
+		{"doors", d.closeDoors},
+		{"server", func() error {
+			if d.server == nil {
+				return nil
+			}
+			return d.server.Shutdown(ctx)
+		}},
+		{"doors", func() error { d.doors.Wait(); return nil }},
+		{"engine", func() error {
+			if d.engine == nil {
+				return nil
+			}
+			return d.engine.Shutdown(ctx)
+		}},
+		{"pid file", func() error { d.removePid(); return nil }},
+	} {
+		if err := s.do(); err != nil {
+			errs = append(errs, fmt.Errorf("stop: %s: %w", s.what, err))
+		}
+	}
+	d.logger.Info("Server Exiting..")
+	d.log.Close()
+	return errors.Join(errs...)
+}
+
+// announce writes the head of the log, as nats-server does.
+func (d *Daemon) announce() error {
+	o := &d.options
+	d.logger.Info("Starting edgebus")
+	if o.Version != "" {
+		d.logger.Info("  Version:  " + o.Version)
+	}
+	d.logger.Info("  Go:       " + runtime.Version())
+	d.logger.Info("  Name:     " + d.server.Name())
+	d.logger.Info("  ID:       " + d.server.ID())
+	if o.ConfigFile != "" {
+		d.logger.Info("  Config:   " + o.ConfigFile)
+	}
+	for _, warning := range d.warnings {
+		d.logger.Warn(warning)
+	}
+	return nil
+}
+
+// open says that clients can connect.
+func (d *Daemon) open() {
+	d.options.budget().log(d.logger, d.options.MemoryLimit)
+	d.logger.Info("Listening for client connections on " + d.shownAddress())
+	d.logger.Info("Server is ready")
+	d.mu.Lock()
+	d.running = true
+	d.mu.Unlock()
+	close(d.ready)
+}
+
+// shownAddress is the host as it was asked for: the system says [::] for all addresses.
+func (d *Daemon) shownAddress() string {
+	if tcp, ok := d.address.(*net.TCPAddr); ok {
+		return net.JoinHostPort(d.host, strconv.Itoa(tcp.Port))
+	}
+	return d.address.String()
+}
+
+// wait is all that happens between start and stop.
+func (d *Daemon) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-d.stopping:
+		return nil
+	case err := <-d.failed:
+		return err
+	case <-d.lame:
+	}
+	d.logger.Info("Entering lame duck mode, stop accepting new clients")
+	leaving, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	d.doors.Add(1)
+	go func() {
+		defer d.doors.Done()
+		done <- d.server.LameDuck(leaving)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	case <-d.stopping:
+	}
+	return nil
+}
+
+// closeDoors ends serve, or closes the listener that it was never given.
+func (d *Daemon) closeDoors() error {
+	d.closeAll()
+	if d.listener == nil || d.serving {
+		return nil
+	}
+	return d.listener.Close()
+}
