@@ -12,7 +12,6 @@ const (
 	noMonitor    = "monitoring pages" + notBuilt + "remove the key"
 	noNKeys      = "users with keys instead of passwords" + notBuilt + "give the user a password, a bcrypt hash of one is best"
 	noLeaf       = "leaf links" + notBuilt + "remove the block"
-	noTracing    = "protocol lines are not logged yet; debug shows what happens to connections"
 )
 
 // classes says what becomes of every key of nats-server 2.15.2 that Options has no field for, or
@@ -37,8 +36,6 @@ func classes() map[string]config.Class {
 		{config.WithoutEffect, nil, "there is no JetStream yet", []string{"default_js_domain", "store_dir", "storedir"}},
 		{config.WithoutEffect, nil, "it concerns links between servers; clients are closed at write_deadline", []string{"write_timeout"}},
 		{config.WithoutEffect, config.SwitchedOff, "there is no profiling port; use the tools of the system", []string{"prof_port", "prof_block_rate"}},
-		{config.WithoutEffect, config.SwitchedOff, noTracing, []string{"trace", "trace_verbose", "trace_headers"}},
-		{config.WithoutEffect, nil, noTracing, []string{"max_traced_msg_len"}},
 		{config.WithoutEffect, nil, "there is no system account yet", []string{"no_system_account", "no_system", "no_sys_acc"}},
 		{config.WithoutEffect, nil, "there is no TLS yet, so that all connections are plain", []string{"allow_non_tls"}},
 

@@ -103,9 +103,6 @@ func (l *Loaded) warn(result *config.Result) {
 	if result.Has("authorization") && !l.directory.Required() {
 		add("authorization", "authorization names nobody, so anybody may come in")
 	}
-	if o.Log.Trace {
-		add("trace", "trace has no effect here: %s", noTracing)
-	}
 	if o.MemoryLimit > 0 && o.MemoryLimit < 2*runtimeBytes {
 		add("memory_limit", "memory_limit %s is little: the program itself takes %s", showBytes(o.MemoryLimit), showBytes(runtimeBytes))
 	}

@@ -7,11 +7,13 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/edgebus-io/edgebus/server"
 )
 
 // Levels beyond slog's own.
 const (
-	LevelTrace = slog.LevelDebug - 4
+	LevelTrace = server.LevelTrace
 	LevelFatal = slog.LevelError + 4
 )
 
@@ -21,7 +23,7 @@ type LogOptions struct {
 	// server writes many of them; on an SD card they wear it out.
 	Debug bool `conf:"debug"`
 	// Trace adds every protocol line, credentials left out. Default: off. For a minute at a time.
-	Trace bool `conf:"trace"`
+	Trace bool `conf:"trace,alias=trace_verbose"`
 	// Time puts the time in front of each line. Default: on.
 	Time *bool `conf:"logtime"`
 	// TimeUTC gives that time in UTC. Default: local time.

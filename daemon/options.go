@@ -161,6 +161,7 @@ func (o *Options) fill(limit int64) {
 			o.MemoryLimit = leastMemory
 		}
 	}
+	o.Server.Trace = o.Log.Trace
 	if o.Server.Version == "" {
 		o.Server.Version = o.Version
 	}

@@ -104,7 +104,6 @@ func TestWarnings(t *testing.T) {
 	for text, want := range map[string]string{
 		"max_payload: 9MB":         "is above 8 MB",
 		"authorization {}":         "names nobody",
-		"trace: true":              "protocol lines are not logged yet",
 		"cluster {name: x}":        "it joins them as a leaf",
 		"log_file: x\nsyslog: yes": "syslog gets nothing",
 		"ping_interval: 30":        `write "30s"`,

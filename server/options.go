@@ -46,6 +46,16 @@ type Options struct {
 	// by themselves; a part of LameDuckDuration. Default 10 s.
 	LameDuckGracePeriod time.Duration `conf:"lame_duck_grace_period"`
 
+	// Trace logs every operation of every client at LevelTrace, credentials left out. Default:
+	// off. For a minute at a time: it costs many times what the operation costs.
+	Trace bool `conf:"-"`
+
+	// TraceHeaders leaves payloads out of that and shows headers. Default: both are shown.
+	TraceHeaders bool `conf:"trace_headers"`
+
+	// MaxTracedMsgLen bounds in bytes what is shown of a message. Default: 0, no bound.
+	MaxTracedMsgLen int `conf:"max_traced_msg_len"`
+
 	// NoHeaderSupport tells clients that there are no headers. Default: there are.
 	NoHeaderSupport bool `conf:"no_header_support"`
 }

@@ -27,6 +27,7 @@ func (s *Server) Reload(o Options, d *auth.Directory) error {
 
 // doReload finds out what has become of the session's identity.
 func (s *session) doReload(set *settings) {
+	s.setTraced(set.Trace)
 	if s.about == nil || s.peer == nil {
 		return
 	}

@@ -17,13 +17,19 @@ const (
 	isPedantic
 	wantsEcho
 	wantsNoResponders
-	takesInfo   // protocol 1: may be sent INFO at any time
-	hasHeaders  // the owner's copy of session.headers
+	takesInfo // protocol 1: may be sent INFO at any time
+	hasHeaders
 	isConnected // CONNECT was accepted
 	hasPonged   // the first PONG after that has gone out
 	isAway      // credentials are being checked beside the loop
 	owesFlush   // output was queued that nobody has flushed
 	isRefused   // not in the server's list: it only waits to be closed
+)
+
+// How messages go out, in session.output.
+const (
+	takesHeaders uint8 = 1 << iota // as HMSG, if they have a header
+	isTraced                       // each operation is logged, in both directions
 )
 
 // beforeConnect is how a client is treated that has not sent CONNECT: what CONNECT leaves out means
@@ -55,7 +61,7 @@ type session struct {
 	pingsOut uint8 // without an answer
 
 	// Anyone's, under the connection's output lock.
-	headers  bool // takes HMSG
+	output   uint8 // how messages go out; only the owner writes it
 	outMsgs  uint64
 	outBytes uint64
 }
@@ -116,6 +122,9 @@ func (s *session) say(line string) {
 	c.Put(append(c.Room(len(line)), line...))
 	c.End()
 	s.flags |= owesFlush
+	if s.output&isTraced != 0 {
+		s.traceLine([]byte(line))
+	}
 }
 
 const (
@@ -149,6 +158,9 @@ func (s *session) sayBytes(b []byte) {
 	s.conn.Write(b)
 	s.conn.End()
 	s.flags |= owesFlush
+	if s.output&isTraced != 0 {
+		s.traceLine(b)
+	}
 }
 
 // fail tells the client why it is going to be closed, and returns that.

@@ -14,6 +14,9 @@ func (d *door) open(c *engine.Conn) engine.Session {
 	set := d.server.settings.Load()
 	now := engine.Now()
 	s := &session{conn: c, door: d, started: uint32(now / hundredth), lastIn: now, flags: beforeConnect}
+	if set.Trace {
+		s.output |= isTraced
+	}
 	welcome := d.server.enter(s, set.MaxConnections)
 	s.sayInfo(set, infoFirst)
 	if !welcome {
@@ -169,7 +172,10 @@ func (s *session) admit(set *settings, c *connectRequest, id *auth.Identity) err
 	if !s.conn.Begin(0) {
 		return errShutdown // closed meanwhile, for a reason that goes before this one
 	}
-	s.headers = s.is(hasHeaders)
+	s.output &^= takesHeaders
+	if s.is(hasHeaders) {
+		s.output |= takesHeaders
+	}
 	s.conn.End()
 	s.about = s.door.server.describe(c, s.about, id)
 	s.attach(id)

@@ -33,6 +33,9 @@ func (s *session) Data(l *engine.Loop, in []byte) (used int, err error) {
 			break
 		}
 		used += n
+		if s.output&isTraced != 0 {
+			s.traceIn(set, in[used-n:used], op)
+		}
 		active = active || op.Verb != parser.Pong
 		switch op.Verb {
 		case parser.Pub:
@@ -183,7 +186,7 @@ func (s *session) Deliver(m *broker.Msg, sub *broker.Sub) bool {
 		return false
 	}
 	header := m.Header
-	if !s.headers {
+	if s.output&takesHeaders == 0 {
 		size -= len(header)
 		header = nil
 	}
@@ -196,7 +199,11 @@ func (s *session) Deliver(m *broker.Msg, sub *broker.Sub) bool {
 	}
 	s.outMsgs++
 	s.outBytes += uint64(size)
+	traced := s.output&isTraced != 0
 	c.End()
+	if traced {
+		s.traceMessage(m, sid, header, size)
+	}
 	return true
 }
 
