@@ -1,0 +1,206 @@
+package client
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/edgebus-io/edgebus/parser"
+)
+
+// Publish sends data to everyone who listens on subject. It returns when the message is in
+// the connection's buffer.
+func (c *Conn) Publish(subject string, data []byte) error {
+	return c.publish(subject, "", nil, data)
+}
+
+// PublishRequest is Publish with a subject for answers.
+func (c *Conn) PublishRequest(subject, reply string, data []byte) error {
+	return c.publish(subject, reply, nil, data)
+}
+
+// PublishMsg sends a message with everything it may have.
+func (c *Conn) PublishMsg(m *Msg) error {
+	return c.publish(m.Subject, m.Reply, m.Header, m.Data)
+}
+
+func (c *Conn) publish(subject, reply string, h Header, data []byte) error {
+	if err := checkPublishSubject(subject); err != nil {
+		return err
+	}
+	if reply != "" {
+		if err := checkPublishSubject(reply); err != nil {
+			return err
+		}
+	}
+	var header []byte
+	if len(h) > 0 {
+		var err error
+		if header, err = appendHeader(nil, h); err != nil {
+			return err
+		}
+	}
+	size := len(header) + len(data)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// Room first: waiting for it can take until another server is there.
+	if err := c.roomLocked(len(subject) + len(reply) + size + pubOverhead); err != nil {
+		return wrap("publish to", subject, err)
+	}
+	if c.info.MaxPayload > 0 && size > c.info.MaxPayload {
+		return wrap("publish to", subject, ErrMaxPayload)
+	}
+	if header == nil {
+		c.out = parser.AppendPub(c.out, subject, reply, size)
+	} else {
+		if !c.info.Headers {
+			return wrap("publish to", subject, ErrNoHeaders)
+		}
+		c.out = parser.AppendHPub(c.out, subject, reply, len(header), size)
+		c.out = append(c.out, header...)
+	}
+	c.out = append(append(c.out, data...), lineEnd...)
+	c.counts.outMsgs.Add(1)
+	c.counts.outBytes.Add(uint64(size))
+	c.wakeLocked()
+	return nil
+}
+
+// pubOverhead is more than a PUB or HPUB has besides subjects and payload.
+const pubOverhead = 40
+
+// roomLocked waits until out may take n bytes more. While the line is up the writer makes
+// room or fails within its timeout; while it is down the bound is final.
+func (c *Conn) roomLocked(n int) error {
+	for {
+		switch {
+		case c.status == Closed:
+			return ErrClosed
+		case c.status == Reconnecting:
+			if len(c.out)+n > c.options.reconnectBuffer {
+				return ErrReconnectBuffer
+			}
+			return nil
+		case len(c.out) < writeHigh:
+			return nil
+		}
+		c.room.Wait()
+	}
+}
+
+// controlLocked queues an operation that means nothing on another connection.
+func (c *Conn) controlLocked(appendTo func([]byte) []byte) {
+	from := len(c.out)
+	c.out = appendTo(c.out)
+	c.control = append(c.control, span{from, len(c.out)})
+	c.wakeLocked()
+}
+
+// wakeLocked tells a writer that sleeps that there is something to write.
+func (c *Conn) wakeLocked() {
+	if c.idle {
+		c.idle = false
+		select {
+		case c.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Flush waits until the server has taken everything published so far. While the line is down
+// it waits for the next one; if the line breaks under it, it returns ErrDisconnected and what
+// was published may or may not have arrived.
+func (c *Conn) Flush(ctx context.Context) error {
+	answer := make(chan error, 1)
+	c.mu.Lock()
+	if c.status == Closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	c.pingLocked(pongWait{answer: answer})
+	c.mu.Unlock()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// writeLoop writes what is queued to one socket until gone is closed or the socket fails. It
+// is started and awaited by serve.
+func (c *Conn) writeLoop(socket net.Conn, gone <-chan struct{}) error {
+	var spare []byte
+	for {
+		batch := c.take(spare, gone)
+		if batch == nil {
+			return nil
+		}
+		socket.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if _, err := socket.Write(batch); err != nil {
+			socket.Close()
+			select {
+			case <-gone: // the reader was first, and knows why
+				return nil
+			default:
+				return err
+			}
+		}
+		if spare = batch; cap(spare) > keepBuffer {
+			spare = nil
+		}
+	}
+}
+
+// take waits for operations to write and leaves spare to be filled with the next ones.
+func (c *Conn) take(spare []byte, gone <-chan struct{}) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		if c.last != nil && len(c.last.bytes) > 0 {
+			batch := c.last.bytes
+			// Taken: should the server be gone, this is lost as anything on its way is.
+			c.last = nil
+			return batch
+		}
+		if c.status == Connected && len(c.out) > 0 {
+			batch := c.out
+			c.out, c.control, c.ponged = spare[:0], c.control[:0], false
+			c.room.Broadcast()
+			return batch
+		}
+		c.idle = true
+		c.mu.Unlock()
+		select {
+		case <-c.kick:
+		case <-gone:
+			c.mu.Lock()
+			return nil
+		}
+		c.mu.Lock()
+	}
+}
+
+// checkPublishSubject refuses what would break the line or can only be a mistake. Wildcards
+// are no mistake: servers deliver them literally.
+func checkPublishSubject(subject string) error {
+	dot := true // an empty token is one dot too many
+	for i := range len(subject) {
+		switch subject[i] {
+		case ' ', '\t', '\r', '\n', 0:
+			return wrap("subject", subject, ErrSubject)
+		case '.':
+			if dot {
+				return wrap("subject", subject, ErrSubject)
+			}
+			dot = true
+		default:
+			dot = false
+		}
+	}
+	if dot {
+		return wrap("subject", subject, ErrSubject)
+	}
+	return nil
+}
