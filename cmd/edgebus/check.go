@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+func checkCommand(p *program) *cli.Command {
+	return &cli.Command{
+		Name: "check",
+		Description: `Checks a configuration file (-c), or whether a bus answers (--connect), or both.
+
+Exit code 0: all is well; 1: something is wrong; 2: the command line makes no sense.`,
+		Flags: clientFlags(
+			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "configuration `FILE` to check"},
+			&cli.BoolFlag{Name: "t", Hidden: true},
+			&cli.BoolFlag{Name: "strict", Usage: "warnings are errors"},
+			&cli.BoolFlag{Name: "connect", Usage: "connect to the bus and measure the round trip"},
+			&cli.DurationFlag{Name: "max-rtt", Usage: "fail if the round trip takes more than this `TIME`"},
+		),
+		Action: p.check,
+	}
+}
+
+func (p *program) check(c *cli.Context) error {
+	if c.Args().Present() {
+		return usageError("check takes no arguments; a configuration file is given with -c")
+	}
+	path, connect := c.String("config"), c.Bool("connect")
+	if path == "" && !connect {
+		return usageError("nothing to check; say -c FILE, or --connect, or both")
+	}
+	if path != "" {
+		if err := p.checkFile(p.stdout, path, nil, c.Bool("strict") || c.Bool("t")); err != nil {
+			return err
+		}
+	}
+	if connect {
+		return p.checkConnection(c)
+	}
+	return nil
+}
+
+// roundTrips is how often the round trip is measured; the shortest counts.
+const roundTrips = 3
+
+func (p *program) checkConnection(c *cli.Context) error {
+	ctx, conn, end, err := p.connection(c)
+	if err != nil {
+		return err
+	}
+	defer end()
+	ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))
+	defer cancel()
+	var best time.Duration
+	for i := range roundTrips {
+		took, err := conn.RTT(ctx)
+		if err != nil {
+			return fmt.Errorf("connected to %s, but it does not answer: %w", conn.Server(), err)
+		}
+		if i == 0 || took < best {
+			best = took
+		}
+	}
+	fmt.Fprintf(p.stdout, "connected to %s (%s, version %s), round trip %v\n", conn.Server(), conn.ServerName(), conn.ServerVersion(), best.Round(time.Microsecond))
+	if most := c.Duration("max-rtt"); most > 0 && best > most {
+		return fmt.Errorf("round trip %v is above %v", best.Round(time.Microsecond), most)
+	}
+	return nil
+}

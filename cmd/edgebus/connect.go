@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/edgebus-io/edgebus/client"
+)
+
+const connectionOptions = "Connection"
+
+// clientFlags puts the flags of every command that connects behind its own. Names and
+// environment variables are those of the nats tool.
+func clientFlags(own ...cli.Flag) []cli.Flag {
+	return append(own,
+		&cli.StringFlag{Name: "server", Aliases: []string{"s"}, EnvVars: []string{"NATS_URL"}, Value: "nats://127.0.0.1:4222", Usage: "`URL`s of the bus, with commas between them", Category: connectionOptions},
+		&cli.StringFlag{Name: "user", EnvVars: []string{"NATS_USER"}, Usage: "`NAME` to log in with; without a password it is a token", Category: connectionOptions},
+		&cli.StringFlag{Name: "password", EnvVars: []string{"NATS_PASSWORD"}, Usage: "`PASSWORD` of the user", Category: connectionOptions},
+		&cli.StringFlag{Name: "token", EnvVars: []string{"NATS_TOKEN"}, Usage: "`TOKEN` to log in with", Category: connectionOptions},
+		&cli.DurationFlag{Name: "timeout", EnvVars: []string{"NATS_TIMEOUT"}, Value: 5 * time.Second, Usage: "`TIME` to wait for the bus and for answers", Category: connectionOptions},
+		&cli.StringFlag{Name: "connection-name", Usage: "`NAME` of the connection on monitoring pages", Category: connectionOptions},
+		&cli.StringFlag{Name: "inbox-prefix", EnvVars: []string{"NATS_INBOX_PREFIX"}, Usage: "`SUBJECT` that reply subjects begin with", Category: connectionOptions},
+		hidden("creds", "NATS_CREDS"), hidden("nkey", "NATS_NKEY"),
+		hidden("tlscert", "NATS_CERT"), hidden("tlskey", "NATS_KEY"), hidden("tlsca", "NATS_CA"),
+		hidden("context", "NATS_CONTEXT"),
+	)
+}
+
+// hidden is a flag of the nats tool that is not built yet. It is known, so that it can be
+// refused with a reason.
+func hidden(name, env string) cli.Flag {
+	return &cli.StringFlag{Name: name, EnvVars: []string{env}, Hidden: true, Category: connectionOptions}
+}
+
+// connection turns the flags into a connected client. ctx ends with INT and TERM; call end.
+func (p *program) connection(c *cli.Context, more ...client.Option) (ctx context.Context, conn *client.Conn, end func(), err error) {
+	options, err := connectionFlags(c)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ctx, stop := withInterrupt()
+	conn, err = client.Connect(ctx, c.String("server"), append(options, more...)...)
+	if err != nil {
+		stop()
+		return nil, nil, nil, connectHint(err)
+	}
+	return ctx, conn, func() { conn.Close(); stop() }, nil
+}
+
+func connectionFlags(c *cli.Context) ([]client.Option, error) {
+	for _, name := range []string{"creds", "nkey", "tlscert", "tlskey", "tlsca"} {
+		if c.String(name) != "" {
+			return nil, usageError("--%s (or its environment variable) is set, but this version knows no NKeys, credentials files and TLS; use --user and --password, or --token", name)
+		}
+	}
+	if c.String("context") != "" && !c.IsSet("server") {
+		return nil, usageError("contexts of the nats tool are not known here; say --server (or NATS_URL)")
+	}
+	name := c.String("connection-name")
+	if name == "" {
+		name = c.App.Name
+	}
+	if c.Duration("timeout") <= 0 {
+		return nil, usageError("--timeout must be above zero")
+	}
+	options := []client.Option{client.Name(name), client.Timeout(c.Duration("timeout"))}
+	user, password, token := c.String("user"), c.String("password"), c.String("token")
+	switch {
+	case token != "":
+		options = append(options, client.Token(token))
+	case user != "" && password == "":
+		options = append(options, client.Token(user))
+	case user != "":
+		options = append(options, client.UserPassword(user, password))
+	}
+	if prefix := c.String("inbox-prefix"); prefix != "" {
+		options = append(options, client.InboxPrefix(prefix))
+	}
+	return options, nil
+}
+
+func withInterrupt() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+}
+
+// connectHint says what to try.
+func connectHint(err error) error {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w; is the bus running there? \"edgebus\" starts one, --server names another", err)
+	case errors.Is(err, client.ErrAuthorization):
+		return fmt.Errorf("%w; say --user and --password, or --token", err)
+	}
+	return err
+}
+
+// headers reads -H flags, "Name: value".
+func headers(list []string) (client.Header, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	h := make(client.Header)
+	for _, one := range list {
+		name, value, ok := strings.Cut(one, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return nil, usageError("header %q is not of the form Name:value", one)
+		}
+		h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	return h, nil
+}
+
+// maxBody bounds a body read from standard input; no server takes more.
+const maxBody = 64 << 20
+
+// body is the second argument, or standard input if that is no terminal, or nothing.
+func (p *program) body(c *cli.Context) (string, error) {
+	if c.Args().Len() > 1 && !c.Bool("force-stdin") {
+		return c.Args().Get(1), nil
+	}
+	if isTerminal(p.stdin) && !c.Bool("force-stdin") {
+		return "", nil
+	}
+	all, err := io.ReadAll(io.LimitReader(p.stdin, maxBody+1))
+	if err != nil {
+		return "", fmt.Errorf("reading the body from standard input: %w", err)
+	}
+	if len(all) > maxBody {
+		return "", fmt.Errorf("the body on standard input is larger than %d MiB", maxBody>>20)
+	}
+	return string(all), nil
+}
+
+// isTerminal is good enough to decide on progress lines and prompts.
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// say prints a line about what is going on, with the time before it, as the nats tool does.
+// Messages go to standard output, so that they can be piped without these.
+func (p *program) say(format string, values ...any) {
+	fmt.Fprintf(p.stderr, time.Now().Format("15:04:05 ")+format+"\n", values...)
+}

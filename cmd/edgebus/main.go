@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// A command is one row of the table: what help lists, and how to build the rest when it is
+// the one that runs. Serving builds none of them.
+type command struct {
+	name      string
+	aliases   []string
+	arguments string
+	summary   string
+	build     func(p *program) *cli.Command
+}
+
+func commands() []command {
+	return []command{
+		{"serve", nil, "", "run the bus; the same as no subcommand", serveCommand},
+		{"pub", []string{"publish"}, "SUBJECT [BODY]", "publish messages", pubCommand},
+		{"sub", []string{"subscribe"}, "SUBJECT...", "print messages as they come", subCommand},
+		{"request", []string{"req"}, "SUBJECT [BODY]", "publish a question and print the answers", requestCommand},
+		{"reply", nil, "SUBJECT [BODY]", "answer questions", replyCommand},
+		{"bench", nil, "[SUBJECT]", "measure throughput and latency of a bus", benchCommand},
+		{"check", nil, "", "check a configuration file, or whether a bus answers", checkCommand},
+		{"passwd", nil, "", "make the bcrypt hash of a password for a configuration file", passwdCommand},
+		{"version", nil, "", "print the version", versionCommand},
+	}
+}
+
+// A program is one run of the command line.
+type program struct {
+	name           string // argv[0] without folder: prefix of errors, as operators know it
+	stdin          *os.File
+	stdout, stderr io.Writer
+}
+
+// exitError is an error with an exit code of its own. A nil error prints nothing.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is for command lines that make no sense.
+func usageError(format string, values ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, values...)}
+}
+
+func main() {
+	p := &program{name: baseName(os.Args[0]), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(p.run(os.Args[1:]))
+}
+
+func baseName(path string) string {
+	return strings.TrimSuffix(filepath.Base(path), ".exe")
+}
+
+// run runs one command line and returns the exit code.
+func (p *program) run(args []string) int {
+	err := p.dispatch(args)
+	if err == nil {
+		return 0
+	}
+	code := exitFailed
+	if exit := new(exitError); errors.As(err, &exit) {
+		code, err = exit.code, exit.err
+	}
+	if err != nil {
+		io.WriteString(p.stderr, p.lines(err))
+	}
+	return code
+}
+
+func (p *program) dispatch(args []string) error {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return p.execute(serveCommand(p), nil, args)
+	}
+	if args[0] == "help" {
+		if len(args) > 1 {
+			return p.dispatch([]string{args[1], "--help"})
+		}
+		io.WriteString(p.stdout, p.usage())
+		return nil
+	}
+	for _, row := range commands() {
+		if row.name == args[0] || slices.Contains(row.aliases, args[0]) {
+			return p.execute(row.build(p), &row, args[1:])
+		}
+	}
+	return usageError("unrecognized command: %q; try \"%s help\"", args[0], p.name)
+}
+
+// execute parses args for one command and runs it. row is nil when there is no subcommand.
+func (p *program) execute(cmd *cli.Command, row *command, args []string) error {
+	if wantsHelp(cmd.Flags, args) {
+		help := p.usage
+		if row != nil && row.name != "serve" {
+			help = func() string { return p.commandUsage(row, cmd) }
+		}
+		io.WriteString(p.stdout, help())
+		return nil
+	}
+	app := &cli.App{
+		Name: "edgebus " + cmd.Name, Flags: cmd.Flags, Action: cmd.Action,
+		Writer: p.stdout, ErrWriter: p.stderr,
+		HideVersion: true, HideHelp: true, HideHelpCommand: true,
+		// A header may hold a comma.
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			hint := p.name + " --help"
+			if row != nil {
+				hint = p.name + " " + row.name + " --help"
+			}
+			return usageError("%w; try %q", err, hint)
+		},
+	}
+	return app.Run(append([]string{p.name}, flagsFirst(cmd.Flags, args)...))
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/edgebus-io/edgebus/client"
+)
+
+func pubCommand(p *program) *cli.Command {
+	return &cli.Command{
+		Name: "pub",
+		Description: `Publishes BODY, or what comes on standard input, to SUBJECT.
+
+Both may hold {{.Count}}, {{.TimeStamp}}, {{.Time}}, {{.Unix}}, {{.UnixNano}}, {{.ID}} and
+{{Random 10 20}}, which are replaced for each message.`,
+		Flags: clientFlags(
+			&cli.IntFlag{Name: "count", Value: 1, Usage: "`NUMBER` of messages"},
+			&cli.DurationFlag{Name: "sleep", Usage: "`TIME` between messages"},
+			&cli.StringFlag{Name: "reply", Usage: "`SUBJECT` for answers"},
+			&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`NAME:VALUE`, may be given again"},
+			&cli.BoolFlag{Name: "force-stdin", Usage: "read the body from standard input even if it is a terminal"},
+			&cli.BoolFlag{Name: "templates", Value: true, Usage: "replace templates; --templates=false leaves them"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "say nothing"},
+		),
+		Action: p.pub,
+	}
+}
+
+func (p *program) pub(c *cli.Context) error {
+	if n := c.Args().Len(); n < 1 || n > 2 {
+		return usageError("pub takes a subject and a body; a body of several words needs quotes")
+	}
+	body, err := p.body(c)
+	if err != nil {
+		return err
+	}
+	header, err := headers(c.StringSlice("header"))
+	if err != nil {
+		return err
+	}
+	ctx, conn, end, err := p.connection(c)
+	if err != nil {
+		return err
+	}
+	defer end()
+
+	subject, count, sleep := c.Args().First(), c.Int("count"), c.Duration("sleep")
+	each := (count == 1 || sleep > 0) && !c.Bool("quiet")
+	done := 0
+	for ; done < count && ctx.Err() == nil; done++ {
+		m := &client.Msg{Subject: subject, Reply: c.String("reply"), Header: header, Data: []byte(body)}
+		if c.Bool("templates") {
+			m.Subject = expand(subject, done+1, "")
+			m.Data = []byte(expand(body, done+1, ""))
+		}
+		if err := conn.PublishMsg(m); err != nil {
+			return err
+		}
+		if each {
+			p.say("Published %d bytes to %q", len(m.Data), m.Subject)
+		}
+		if sleep > 0 && done+1 < count {
+			if err := p.flush(ctx, c, conn); err != nil {
+				return err
+			}
+			pause(ctx, sleep)
+		}
+	}
+	if err := p.flush(context.WithoutCancel(ctx), c, conn); err != nil {
+		return err
+	}
+	if !each && !c.Bool("quiet") {
+		p.say("Published %d messages to %q", done, subject)
+	}
+	return nil
+}
+
+// flush waits until the bus has everything, and returns what it complained of meanwhile.
+func (p *program) flush(ctx context.Context, c *cli.Context, conn *client.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))
+	defer cancel()
+	if err := conn.Flush(ctx); err != nil {
+		return fmt.Errorf("the bus did not confirm that it has the messages: %w", err)
+	}
+	return conn.LastError()
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/edgebus-io/edgebus/client"
+)
+
+func requestCommand(p *program) *cli.Command {
+	return &cli.Command{
+		Name: "request",
+		Description: `Publishes BODY, or what comes on standard input, to SUBJECT and prints the answer.
+
+Fails when nobody listens, and when no answer came within --timeout.`,
+		Flags: clientFlags(
+			&cli.IntFlag{Name: "replies", Value: 1, Usage: "`NUMBER` of answers to wait for; 0: all until --timeout or --reply-timeout"},
+			&cli.DurationFlag{Name: "reply-timeout", Value: 300 * time.Millisecond, Usage: "`TIME` between answers, when more than one is waited for"},
+			&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`NAME:VALUE`, may be given again"},
+			&cli.IntFlag{Name: "count", Value: 1, Usage: "`NUMBER` of requests, one after the other"},
+			&cli.BoolFlag{Name: "raw", Aliases: []string{"r"}, Usage: "print bodies only"},
+			&cli.BoolFlag{Name: "force-stdin", Usage: "read the body from standard input even if it is a terminal"},
+			&cli.BoolFlag{Name: "templates", Value: true, Usage: "replace templates, see pub; --templates=false leaves them"},
+		),
+		Action: p.request,
+	}
+}
+
+func (p *program) request(c *cli.Context) error {
+	if n := c.Args().Len(); n < 1 || n > 2 {
+		return usageError("request takes a subject and a body; a body of several words needs quotes")
+	}
+	if c.Int("replies") < 0 || c.Duration("reply-timeout") <= 0 {
+		return usageError("--replies must not be negative, and --reply-timeout must be above zero")
+	}
+	body, err := p.body(c)
+	if err != nil {
+		return err
+	}
+	header, err := headers(c.StringSlice("header"))
+	if err != nil {
+		return err
+	}
+	ctx, conn, end, err := p.connection(c)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for n := 1; n <= c.Int("count") && ctx.Err() == nil; n++ {
+		m := &client.Msg{Subject: c.Args().First(), Header: header, Data: []byte(body)}
+		if c.Bool("templates") {
+			m.Subject, m.Data = expand(m.Subject, n, ""), []byte(expand(body, n, ""))
+		}
+		if err := p.ask(ctx, c, conn, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ask publishes one question and prints its answers.
+func (p *program) ask(ctx context.Context, c *cli.Context, conn *client.Conn, m *client.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))
+	defer cancel()
+	m.Reply = conn.NewInbox()
+	answers, err := conn.SubscribeSync(m.Reply, "")
+	if err != nil {
+		return err
+	}
+	defer answers.Unsubscribe()
+	raw, want := c.Bool("raw"), c.Int("replies")
+	if !raw {
+		p.say("Sending request on %q", m.Subject)
+	}
+	began := time.Now()
+	if err := conn.PublishMsg(m); err != nil {
+		return err
+	}
+	for got := 0; want == 0 || got < want; got++ {
+		answer, err := nextAnswer(ctx, answers, got, c.Duration("reply-timeout"))
+		switch {
+		case err == nil && answer.IsNoResponders():
+			return fmt.Errorf("no responders: nobody listens on %q", m.Subject)
+		case err == nil && raw:
+			fmt.Fprintf(p.stdout, "%s\n", answer.Data)
+		case err == nil:
+			p.say("Received with rtt %v", time.Since(began).Round(time.Microsecond))
+			printHeader(p.stdout, answer)
+			fmt.Fprintf(p.stdout, "%s\n\n", answer.Data)
+		case errors.Is(err, context.DeadlineExceeded) && want == 0 && got > 0:
+			return nil
+		case errors.Is(err, context.DeadlineExceeded):
+			if complaint := conn.LastError(); complaint != nil {
+				return complaint
+			}
+			return fmt.Errorf("%d of %d answers came in time; --timeout waits longer", got, max(want, 1))
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+func nextAnswer(ctx context.Context, answers *client.Subscription, got int, pause time.Duration) (*client.Msg, error) {
+	if got > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, pause)
+		defer cancel()
+	}
+	return answers.NextMsg(ctx)
+}

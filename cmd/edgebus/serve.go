@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/edgebus-io/edgebus/daemon"
+)
+
+// natsServerName is the program name under which we behave as nats-server does where that
+// differs.
+const natsServerName = "nats-server"
+
+func serveCommand(p *program) *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "addr", Aliases: []string{"a", "net"}},
+		&cli.IntFlag{Name: "port", Aliases: []string{"p"}},
+		&cli.StringFlag{Name: "name", Aliases: []string{"n", "server_name"}},
+		&cli.StringFlag{Name: "pid", Aliases: []string{"P"}},
+		&cli.StringFlag{Name: "ports_file_dir"},
+		&cli.StringFlag{Name: "config", Aliases: []string{"c"}},
+		&cli.BoolFlag{Name: "t"},
+		&cli.StringFlag{Name: "log", Aliases: []string{"l"}},
+		&cli.BoolFlag{Name: "logtime", Aliases: []string{"T"}, Value: true},
+		&cli.BoolFlag{Name: "logtime_utc"},
+		&cli.BoolFlag{Name: "syslog", Aliases: []string{"s"}},
+		&cli.StringFlag{Name: "remote_syslog", Aliases: []string{"r"}},
+		&cli.Int64Flag{Name: "log_size_limit"},
+		&cli.IntFlag{Name: "max_traced_msg_len"},
+		&cli.BoolFlag{Name: "debug", Aliases: []string{"D"}},
+		&cli.BoolFlag{Name: "trace", Aliases: []string{"V"}},
+		&cli.BoolFlag{Name: "VV"}, &cli.BoolFlag{Name: "DV"}, &cli.BoolFlag{Name: "DVV"},
+		&cli.StringFlag{Name: "user"}, &cli.StringFlag{Name: "pass"}, &cli.StringFlag{Name: "auth"},
+		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}},
+		&cli.StringFlag{Name: "signal", Aliases: []string{"sl"}},
+	}
+	for _, row := range absent {
+		if row.value {
+			flags = append(flags, &cli.StringFlag{Name: row.name, Aliases: row.aliases})
+		} else {
+			flags = append(flags, &cli.BoolFlag{Name: row.name, Aliases: row.aliases})
+		}
+	}
+	return &cli.Command{Name: "serve", Flags: flags, Action: p.serve}
+}
+
+// absent are the options of nats-server that are not there. Those that protect or promise
+// something are refused, as the same keys of a configuration file are: a server must not run
+// without what it was asked for. The others are warned of.
+var absent = []struct {
+	name    string
+	aliases []string
+	value   bool
+	refused bool
+	text    string
+}{
+	{"http_port", []string{"m"}, true, true, noMonitor},
+	{"https_port", []string{"ms"}, true, true, noMonitor},
+	{"jetstream", []string{"js"}, false, true, "streams that keep messages are not built yet; leave the option out, and messages are delivered to who listens and not kept"},
+	{"store_dir", []string{"sd"}, true, false, "there is no JetStream yet that would keep anything in it"},
+	{"tls", nil, false, true, noTLS}, {"tlscert", nil, true, true, noTLS}, {"tlskey", nil, true, true, noTLS},
+	{"tlsverify", nil, false, true, noTLS}, {"tlscacert", nil, true, true, noTLS},
+	{"routes", nil, true, false, noCluster}, {"cluster", nil, true, false, noCluster},
+	{"cluster_name", nil, true, false, noCluster}, {"cluster_listen", nil, true, false, noCluster},
+	{"cluster_advertise", nil, true, false, noCluster}, {"connect_retries", nil, true, false, noCluster},
+	{"no_advertise", nil, false, false, noCluster}, {"client_advertise", nil, true, false, "only members of clusters tell clients of addresses"},
+	{"profile", nil, true, false, "there is no profiling port; use the tools of the system"},
+	{"help_tls", nil, false, true, noTLS},
+}
+
+const (
+	noMonitor = "monitoring pages come in a later version; leave the option out"
+	noTLS     = "TLS comes in a later version; leave the option out only if nobody can listen in on this network, or put a TLS proxy in front"
+	noCluster = "edgebus is no member of clusters, it will join them as a leaf"
+)
+
+func (p *program) serve(c *cli.Context) error {
+	if c.Bool("version") {
+		fmt.Fprintln(p.stdout, p.versionLine())
+		return nil
+	}
+	switch arg := c.Args().First(); {
+	case arg == "version" || arg == "help":
+		return p.dispatch([]string{arg}) // nats-server takes them behind options as well
+	case arg != "":
+		return usageError("unrecognized command: %q; a command comes before its options: \"%s %s ...\"", arg, p.name, arg)
+	}
+	if c.IsSet("signal") {
+		return sendSignal(c.String("signal"))
+	}
+	warnings, err := checkAbsent(c)
+	if err != nil {
+		return err
+	}
+	path := c.String("config")
+	if c.Bool("t") {
+		if path == "" {
+			return errors.New("must specify [-c, --config] option to check configuration file syntax")
+		}
+		return p.checkFile(p.stderr, path, override(c), true)
+	}
+	loaded, err := daemon.Load(path, override(c))
+	if err != nil {
+		return err
+	}
+	loaded.Options.Version = version
+	loaded.Options.NATSServerDefaults = p.name == natsServerName
+	d, err := daemon.FromLoaded(loaded)
+	if err != nil {
+		return err
+	}
+	for _, warning := range warnings {
+		d.Logger().Warn(warning)
+	}
+	stop := handleSignals(d)
+	defer stop()
+	return d.Run(context.Background())
+}
+
+// checkAbsent looks for options that are not there.
+func checkAbsent(c *cli.Context) (warnings []string, err error) {
+	for _, row := range absent {
+		given := c.Bool(row.name)
+		if row.value {
+			// "-m 0" asks for nothing.
+			given = c.IsSet(row.name) && !slices.Contains([]string{"", "0"}, c.String(row.name))
+		}
+		switch {
+		case !given:
+		case row.refused:
+			return nil, fmt.Errorf("--%s: %s", row.name, row.text)
+		default:
+			warnings = append(warnings, fmt.Sprintf("--%s has no effect: %s", row.name, row.text))
+		}
+	}
+	return warnings, nil
+}
+
+// override is what the command line changes in what the file says. Reloading applies it again.
+func override(c *cli.Context) func(*daemon.Options) {
+	return func(o *daemon.Options) {
+		if c.IsSet("addr") {
+			o.Host, o.Listen.Host = c.String("addr"), ""
+		}
+		if c.IsSet("port") {
+			o.Port, o.Listen.Port = c.Int("port"), 0
+		}
+		setString(c, "name", &o.Server.ServerName)
+		setString(c, "pid", &o.PidFile)
+		setString(c, "ports_file_dir", &o.PortsFileDir)
+		setString(c, "log", &o.Log.File)
+		setString(c, "remote_syslog", &o.Log.RemoteSyslog)
+		setBool(c, "syslog", &o.Log.Syslog)
+		setBool(c, "logtime_utc", &o.Log.TimeUTC)
+		setBool(c, "debug", &o.Log.Debug)
+		setBool(c, "trace", &o.Log.Trace)
+		if c.IsSet("logtime") {
+			on := c.Bool("logtime")
+			o.Log.Time = &on
+		}
+		if c.IsSet("log_size_limit") {
+			o.Log.FileSizeLimit = c.Int64("log_size_limit")
+		}
+		if c.IsSet("max_traced_msg_len") {
+			o.Server.MaxTracedMsgLen = c.Int("max_traced_msg_len")
+		}
+		if c.Bool("DV") || c.Bool("DVV") {
+			o.Log.Debug, o.Log.Trace = true, true
+		}
+		if c.Bool("VV") {
+			o.Log.Trace = true
+		}
+		setString(c, "user", &o.Auth.User)
+		setString(c, "pass", &o.Auth.Password)
+		setString(c, "auth", &o.Auth.Token)
+	}
+}
+
+func setString(c *cli.Context, name string, field *string) {
+	if c.IsSet(name) {
+		*field = c.String(name)
+	}
+}
+
+func setBool(c *cli.Context, name string, field *bool) {
+	if c.IsSet(name) {
+		*field = c.Bool(name)
+	}
+}
+
+// checkFile is -t and check: it loads a configuration and starts nothing. strict fails on
+// warnings, as -t of nats-server does.
+func (p *program) checkFile(w io.Writer, path string, over func(*daemon.Options), strict bool) error {
+	loaded, err := daemon.Load(path, over)
+	if err != nil {
+		return err
+	}
+	for _, warning := range loaded.Warnings {
+		fmt.Fprintf(w, "%s: warning: %s\n", p.name, warning)
+	}
+	if len(loaded.Warnings) > 0 && strict {
+		return fmt.Errorf("configuration file %s has warnings; the server would start with it", path)
+	}
+	fmt.Fprintf(w, "%s: configuration file %s is valid (%s)\n", p.name, path, loaded.Digest)
+	return nil
+}
+
+// lines gives each line of an error text the program's name, so that each can be found.
+func (p *program) lines(err error) string {
+	var b strings.Builder
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(&b, "%s: %s\n", p.name, strings.TrimSuffix(line, "\n"))
+	}
+	return b.String()
+}

@@ -1,0 +1,257 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestCommandLine(t *testing.T) {
+	steps := []step{
+		{name: "version", args: []string{"-v"}, stdout: "edgebus: v1.2.3\n"},
+		{name: "long version", args: []string{"--version"}, stdout: "edgebus: v1.2.3\n"},
+		{name: "version command", args: []string{"version"}, stdout: "edgebus: v1.2.3\n"},
+		{name: "version behind options", args: []string{"-D", "version"}, stdout: "edgebus: v1.2.3\n"},
+		{name: "built with", args: []string{"version", "--long"}, stdout: "edgebus: v1.2.3\ngo1.*/.*\n"},
+		{name: "unknown command", args: []string{"xyz"}, code: 2, stderr: `edgebus: unrecognized command: "xyz"; try "edgebus help"` + "\n"},
+		{name: "unknown command behind options", args: []string{"-D", "xyz"}, code: 2, stderr: `edgebus: unrecognized command: "xyz".*`},
+		{name: "unknown option", args: []string{"--nosuch"}, code: 2, stderr: `edgebus: flag provided but not defined: -nosuch; try "edgebus --help"` + "\n"},
+		{name: "unknown option of a command", args: []string{"pub", "--nosuch", "a"}, code: 2, stderr: `edgebus: flag provided but not defined: -nosuch; try "edgebus pub --help"` + "\n"},
+		{name: "bad value", args: []string{"-p", "many"}, code: 2, stderr: `edgebus: invalid value "many" for flag -p: .*`},
+		{name: "bad port", args: []string{"-p", "70000"}, code: 1, stderr: `edgebus: port 70000 is not between 1 and 65535.*`},
+		{name: "monitoring", args: []string{"-m", "8222"}, code: 1, stderr: "edgebus: --http_port: monitoring pages come in a later version; leave the option out\n"},
+		{name: "streams", args: []string{"-js"}, code: 1, stderr: "edgebus: --jetstream: .*not built yet.*"},
+		{name: "TLS", args: []string{"--tls"}, code: 1, stderr: "edgebus: --tls: TLS comes in a later version.*"},
+		{name: "TLS certificate", args: []string{"-tlscert", "x"}, code: 1, stderr: "edgebus: --tlscert: TLS comes in a later version.*"},
+		{name: "no file", args: []string{"-c", "nofile"}, code: 1, stderr: "edgebus: .*nofile.*no such file.*"},
+		{name: "test of nothing", args: []string{"-t"}, code: 1, stderr: "edgebus: must specify \\[-c, --config\\] option to check configuration file syntax\n"},
+		{name: "signal to nobody", args: []string{"-sl", "stop"}, code: 2, stderr: "edgebus: --signal stop needs the process.*"},
+		{name: "unknown signal", args: []string{"--signal", "jump=1"}, code: 2, stderr: `edgebus: unknown signal "jump".*`},
+	}
+	for _, s := range steps {
+		s.run(t, "")
+	}
+}
+
+func TestHelpNamesEveryCommandAndOption(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"serve", "--help"}, {"help", "serve"}, {"-p", "1", "-h"}} {
+		r := run(t, "", args...)
+		if r.code != 0 || r.stderr != "" {
+			t.Errorf("%q: %v", args, r)
+		}
+		for _, row := range commands() {
+			if !strings.Contains(r.stdout, "\n    "+row.name+" ") {
+				t.Errorf("%q does not name %s", args, row.name)
+			}
+		}
+		for _, option := range []string{"--addr", "--port", "--config", "-DVV", "--user", "--pass", "--auth", "--pid", "--logtime_utc"} {
+			if !strings.Contains(r.stdout, option) {
+				t.Errorf("%q does not name %s", args, option)
+			}
+		}
+	}
+	p := &program{name: "edgebus"}
+	for _, row := range commands() {
+		if row.name == "serve" {
+			continue
+		}
+		r := run(t, "", row.name, "--help")
+		if r.code != 0 || !strings.Contains(r.stdout, "Usage: edgebus "+row.name) {
+			t.Errorf("%s: %v", row.name, r)
+		}
+		for _, f := range row.build(p).Flags {
+			if name := f.Names()[0]; strings.Contains(r.stdout, "--"+name+" ") != (flagUsage(f) != "" && !isHidden(f)) {
+				t.Errorf("%s --help and --%s do not agree", row.name, name)
+			}
+		}
+	}
+}
+
+func isHidden(f any) bool {
+	v, ok := f.(interface{ IsVisible() bool })
+	return ok && !v.IsVisible()
+}
+
+func TestConfigurationIsTestedWithoutServing(t *testing.T) {
+	good := file(t, "good.conf", "port: 4333\n")
+	bad := file(t, "bad.conf", "port: 4333\nfoo_bar: 1\n")
+	warned := file(t, "warned.conf", "cluster { port: 6222 }\n")
+	steps := []step{
+		{name: "good", args: []string{"-t", "-c", good}, stderr: `edgebus: configuration file \S*good.conf is valid \(sha256:[0-9a-f]{64}\)` + "\n"},
+		{name: "bad", args: []string{"-t", "-c", bad}, code: 1, stderr: `edgebus: \S*bad.conf:2:1: .*foo_bar.*`},
+		{name: "bad is not served", args: []string{"-config", bad}, code: 1, stderr: `edgebus: \S*bad.conf:2:1: .*foo_bar.*`},
+		{name: "warning", args: []string{"-c", warned, "-t"}, code: 1, stderr: `edgebus: warning: \S*warned.conf:1:1: .*leaf.*edgebus: configuration file \S* has warnings; the server would start with it` + "\n"},
+		{name: "command line counts", args: []string{"-c", good, "-t", "-p", "99999"}, code: 1, stderr: "edgebus: .*port 99999.*"},
+		{name: "check good", args: []string{"check", "-c", good}, stdout: `edgebus: configuration file \S*good.conf is valid \(sha256:\S*\)` + "\n"},
+		{name: "check bad", args: []string{"check", "-c", bad}, code: 1, stderr: `edgebus: \S*bad.conf:2:1: .*foo_bar.*`},
+		{name: "check warning", args: []string{"check", "-c", warned}, stdout: "edgebus: warning: .*is valid.*"},
+		{name: "check strictly", args: []string{"check", "-c", warned, "--strict"}, code: 1, stdout: "edgebus: warning: .*", stderr: ".*has warnings.*"},
+		{name: "check nothing", args: []string{"check"}, code: 2, stderr: "edgebus: nothing to check; .*"},
+	}
+	for _, s := range steps {
+		s.run(t, "")
+	}
+}
+
+func TestServerStopsInOrder(t *testing.T) {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGUSR2} {
+		pid := filepath.Join(t.TempDir(), "pid")
+		b := startBus(t, "-P", pid)
+		if content, err := os.ReadFile(pid); err != nil || string(content) != strconv.Itoa(b.cmd.Process.Pid) {
+			t.Errorf("pid file: %q %v", content, err)
+		}
+		b.cmd.Process.Signal(s)
+		if r := b.wait(); r.code != 0 || !strings.Contains(r.stderr, "Server Exiting..") {
+			t.Errorf("%v: %v", s, r)
+		}
+		if _, err := os.Stat(pid); err == nil {
+			t.Errorf("%v: the pid file is still there", s)
+		}
+	}
+}
+
+func TestSignalOptionReachesTheServer(t *testing.T) {
+	pid := filepath.Join(t.TempDir(), "pid")
+	b := startBus(t, "-P", pid)
+	if r := run(t, "", "--signal", "term="+pid); r.code != 0 {
+		t.Error(r)
+	}
+	if r := b.wait(); r.code != 0 {
+		t.Error(r)
+	}
+	step{name: "nobody there", args: []string{"-sl", "reload=" + pid}, code: 1, stderr: "edgebus: reading the pid file: .*"}.run(t, "")
+}
+
+func TestLameDuckWithClientsEndsAtOnceOnASecondWord(t *testing.T) {
+	b := startBus(t)
+	sub := start(t, edgebusBinary, "", nil, "sub", "a", "-s", b.url).until("Subscribing on a")
+	b.cmd.Process.Signal(syscall.SIGUSR2)
+	b.until("lame duck")
+	step{name: "doors are closed", args: []string{"pub", "a", "x", "-s", b.url, "--timeout", "1s"}, code: 1, stderr: "edgebus: .*connection refused; is the bus running there\\?.*"}.run(t, "")
+	b.cmd.Process.Signal(os.Interrupt)
+	if r := b.wait(); r.code != 0 {
+		t.Error(r)
+	}
+	sub.until("Disconnected")
+	sub.cmd.Process.Signal(os.Interrupt)
+	if r := sub.wait(); r.code != 0 {
+		t.Error(r)
+	}
+}
+
+func TestLogFileIsReopened(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	b := startBus(t, "-l", log, "-T=false", "-DV")
+	if err := os.Rename(log, log+".old"); err != nil {
+		t.Fatal(err)
+	}
+	b.cmd.Process.Signal(syscall.SIGUSR1)
+	for {
+		if content, _ := os.ReadFile(log); strings.Contains(string(content), "reopened") {
+			break
+		}
+		select {
+		case <-b.ended:
+			t.Fatal(b.wait())
+		default:
+		}
+	}
+	b.cmd.Process.Signal(os.Interrupt)
+	if r := b.wait(); r.code != 0 {
+		t.Error(r)
+	}
+	old, _ := os.ReadFile(log + ".old")
+	if !matches(`\[\d+\] \[INF\] Starting edgebus\n.*v1\.2\.3.*Server is ready\n.*`, string(old)) || !strings.Contains(string(old), "[DBG]") {
+		t.Errorf("log without time, with debug:\n%s", old)
+	}
+}
+
+func TestCommandLineWinsOverTheFileAlsoAfterReload(t *testing.T) {
+	conf := file(t, "a.conf", "listen: \"127.0.0.1:1\"\nauthorization { user: ann, password: one }\ndebug: true\n")
+	b := startBus(t, "-c", conf, "-D=false")
+	login := func(user, password string) result {
+		return run(t, "", "pub", "a", "x", "-s", b.url, "--user", user, "--password", password)
+	}
+	if r := login("ann", "one"); r.code != 0 {
+		t.Error(r)
+	}
+	if r := login("ann", "two"); r.code != 1 || !strings.Contains(r.stderr, "authorization violation") || !strings.Contains(r.stderr, "--user") {
+		t.Error(r)
+	}
+	if err := os.WriteFile(conf, []byte("listen: \"127.0.0.1:1\"\nauthorization { user: ann, password: two }\ndebug: true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.cmd.Process.Signal(syscall.SIGHUP)
+	b.until("Reloaded")
+	if r := login("ann", "two"); r.code != 0 {
+		t.Error(r)
+	}
+	if strings.Contains(b.stderr.String(), "[DBG]") {
+		t.Error("-D=false did not win")
+	}
+	// A mistake changes nothing and is told.
+	os.WriteFile(conf, []byte("nonsense: 1\n"), 0o600)
+	b.cmd.Process.Signal(syscall.SIGHUP)
+	b.until("nothing has changed")
+	if r := login("ann", "two"); r.code != 0 {
+		t.Error(r)
+	}
+}
+
+func TestSingleUserAndTokenOnTheCommandLine(t *testing.T) {
+	user := startBus(t, "-user", "ann", "-pass", "secret")
+	token := startBus(t, "--auth", "s3cr3t")
+	steps := []struct {
+		url string
+		step
+	}{
+		{user.url, step{name: "flags", args: []string{"pub", "a", "x", "--user", "ann", "--password", "secret"}, stderr: ".*Published 1 bytes to \"a\"\n"}},
+		{user.url, step{name: "environment", args: []string{"pub", "a", "x"}, env: []string{"NATS_USER=ann", "NATS_PASSWORD=secret"}, stderr: ".*Published.*"}},
+		{user.url, step{name: "address", args: []string{"pub", "a", "x", "-s", strings.Replace(user.url, "//", "//ann:secret@", 1)}, stderr: ".*Published.*"}},
+		{user.url, step{name: "nobody", args: []string{"pub", "a", "x"}, code: 1, stderr: "edgebus: client: connect to .*: authorization violation: .*; say --user and --password, or --token\n"}},
+		{token.url, step{name: "token", args: []string{"pub", "a", "x", "--token", "s3cr3t"}, stderr: ".*Published.*"}},
+		{token.url, step{name: "token in environment", args: []string{"pub", "a", "x"}, env: []string{"NATS_TOKEN=s3cr3t"}, stderr: ".*Published.*"}},
+		{token.url, step{name: "token as user", args: []string{"pub", "a", "x"}, env: []string{"NATS_USER=s3cr3t"}, stderr: ".*Published.*"}},
+		{token.url, step{name: "credentials file", args: []string{"pub", "a", "x"}, env: []string{"NATS_CREDS=x.creds"}, code: 2, stderr: "edgebus: --creds .*use --user.*"}},
+		{"", step{name: "context", args: []string{"pub", "a", "x"}, env: []string{"NATS_CONTEXT=prod"}, code: 2, stderr: "edgebus: contexts of the nats tool.*--server.*"}},
+	}
+	for _, s := range steps {
+		s.run(t, s.url)
+	}
+}
+
+func TestOptionsWithoutEffectAreWarnedOf(t *testing.T) {
+	b := startBus(t, "--cluster", "nats://127.0.0.1:6222", "-routes", "nats://127.0.0.1:6223", "-m", "0")
+	for _, want := range []string{"[WRN] --cluster has no effect", "[WRN] --routes has no effect"} {
+		if log := b.stderr.String(); !strings.Contains(log, want) {
+			t.Errorf("no %q in\n%s", want, log)
+		}
+	}
+}
+
+func TestUnderTheNameOfNATSServer(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "nats-server")
+	if err := os.Symlink(edgebusBinary, link); err != nil {
+		t.Fatal(err)
+	}
+	if r := start(t, link, "", nil, "-v").wait(); r.code != 0 || r.stdout != "nats-server: v1.2.3\n" {
+		t.Error(r)
+	}
+	if r := start(t, link, "", nil, "xyz").wait(); !strings.HasPrefix(r.stderr, `nats-server: unrecognized command: "xyz"`) {
+		t.Error(r)
+	}
+	// The ports file carries the name that whoever waits for it looks for.
+	b := startBusAs(t, link)
+	step{name: "pub", args: []string{"pub", "a", "x"}, stderr: ".*Published.*"}.run(t, b.url)
+}
+
+func TestPortInUseSaysWhatToTry(t *testing.T) {
+	b := startBus(t)
+	port := b.url[strings.LastIndexByte(b.url, ':')+1:]
+	step{name: "second server", args: []string{"-a", "127.0.0.1", "-p", port}, code: 1, stderr: ".*address already in use.*choose a port with -p.*"}.run(t, "")
+}

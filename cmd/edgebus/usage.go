@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Help is written by hand here: the library's templates would be parsed at each start, and
+// operators know the page of nats-server.
+
+func (p *program) usage() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nUsage: %s [options]             run the bus\n       %s COMMAND [options]     one of the tools below\n\nCommands:\n", p.name, p.name)
+	for _, row := range commands() {
+		fmt.Fprintf(&b, "    %-9s %-17s %s\n", row.name, row.arguments, row.summary)
+	}
+	fmt.Fprintf(&b, "\n\"%s help COMMAND\" tells more of one.\n", p.name)
+	b.WriteString(serveHelp)
+	return b.String()
+}
+
+func (p *program) commandUsage(row *command, cmd *cli.Command) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nUsage: %s %s [options]", p.name, row.name)
+	if row.arguments != "" {
+		fmt.Fprintf(&b, " %s", row.arguments)
+	}
+	fmt.Fprintf(&b, "\n\n%s\n", strings.TrimSpace(cmd.Description))
+	category := "\x00"
+	for _, f := range cmd.Flags {
+		if v, ok := f.(cli.VisibleFlag); ok && !v.IsVisible() {
+			continue
+		}
+		if c, ok := f.(cli.CategorizableFlag); ok && c.GetCategory() != category {
+			category = c.GetCategory()
+			title := category
+			if title == "" {
+				title = "Options"
+			}
+			fmt.Fprintf(&b, "\n%s:\n", title)
+		}
+		b.WriteString(flagUsage(f))
+	}
+	return b.String() + "\n"
+}
+
+// flagUsage is one flag's line: names, what value it takes, what it does, where else it may
+// be set and what it is otherwise.
+func flagUsage(f cli.Flag) string {
+	d, ok := f.(cli.DocGenerationFlag)
+	if !ok {
+		return ""
+	}
+	var names []string
+	for _, name := range f.Names() {
+		if len(name) == 1 {
+			names = append([]string{"-" + name}, names...)
+		} else {
+			names = append(names, "--"+name)
+		}
+	}
+	left := strings.Join(names, ", ")
+	text := d.GetUsage()
+	if d.TakesValue() {
+		value := "VALUE"
+		// A word in backquotes names the value, as in the standard library's flag package.
+		if _, rest, ok := strings.Cut(text, "`"); ok {
+			if word, _, ok := strings.Cut(rest, "`"); ok {
+				value, text = word, strings.ReplaceAll(text, "`", "")
+			}
+		}
+		left += " " + value
+	}
+	var notes []string
+	if env := d.GetEnvVars(); len(env) > 0 {
+		notes = append(notes, "$"+strings.Join(env, ", $"))
+	}
+	if s := d.GetDefaultText(); s != "" && s != `""` && s != "0" && s != "0s" && s != "false" {
+		notes = append(notes, "default "+s)
+	}
+	if len(notes) > 0 {
+		text += " (" + strings.Join(notes, "; ") + ")"
+	}
+	return fmt.Sprintf("    %-28s %s\n", left, text)
+}
+
+// serveHelp follows the page of nats-server, line by line where there is a counterpart.
+const serveHelp = `
+Server Options:
+    -a, --addr, --net <host>         Bind to host address (default: 127.0.0.1 without
+                                     authentication, 0.0.0.0 with it)
+    -p, --port <port>                Use port for clients (default: 4222, -1: any free one)
+    -n, --name
+        --server_name <server_name>  Server name (default: auto)
+    -P, --pid <file>                 File to store PID
+    -c, --config <file>              Configuration file
+    -t                               Test configuration and exit
+        --ports_file_dir <dir>       Creates a ports file in the specified directory (<executable_name>_<pid>.ports).
+
+Logging Options:
+    -l, --log <file>                 File to redirect log output
+    -T, --logtime                    Timestamp log entries (default: true)
+        --logtime_utc                Timestamps in UTC instead of local timezone (default: false)
+    -s, --syslog                     Log to syslog
+    -r, --remote_syslog <addr>       Syslog server addr (udp://localhost:514)
+    -D, --debug                      Enable debugging output
+    -V, --trace                      Trace the raw protocol
+    -VV                              Verbose trace
+    -DV                              Debug and trace
+    -DVV                             Debug and verbose trace
+
+Authorization Options:
+        --user <user>                User required for connections
+        --pass <password>            Password required for connections
+        --auth <token>               Authorization token required for connections
+
+Common Options:
+    -h, --help                       Show this message
+    -v, --version                    Show version
+
+Signals: INT and TERM stop in order, a second one at once; USR2 lame duck; USR1 reopens the
+log file; HUP reads the configuration file again.
+
+Not there yet: -m, -js, -sd, --tls... and the options of clusters; each says so when it is given.
+
+`

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+func versionCommand(p *program) *cli.Command {
+	return &cli.Command{
+		Name:        "version",
+		Description: "Prints the version, and with --long what the program was built with.",
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "long", Aliases: []string{"l"}, Usage: "Go version, system and processor as well"}},
+		Action: func(c *cli.Context) error {
+			fmt.Fprintln(p.stdout, p.versionLine())
+			if c.Bool("long") {
+				fmt.Fprintf(p.stdout, "%s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			}
+			return nil
+		},
+	}
+}
+
+// versionLine is what -v prints, in the shape of nats-server: NAME: vX.Y.Z.
+func (p *program) versionLine() string {
+	v := version
+	if v != "" && v[0] >= '0' && v[0] <= '9' {
+		v = "v" + strings.TrimPrefix(v, "v")
+	}
+	return p.name + ": " + v
+}
