@@ -119,11 +119,14 @@ func (p *Permissions) MayPublish(literal []byte) bool {
 // MaySubscribe reports whether a subscription to filter, as a member of queue if that is not
 // empty, may be made. filtered: it may, but Denies must be asked for each subject delivered.
 func (p *Permissions) MaySubscribe(filter, queue string) (ok, filtered bool) {
+	if queue == SystemQueue {
+		return false, false
+	}
 	if p == nil {
 		return true, false
 	}
-	if queue == SystemQueue {
-		return false, false
+	if !subject.Valid(filter) {
+		return !p.subscribe.closed, false // no entry covers an empty token, to allow it or to deny it
 	}
 	if p.subscribe.closed && !p.subscribe.allows(filter, queue) {
 		return false, false

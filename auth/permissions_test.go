@@ -94,6 +94,8 @@ func TestMaySubscribe(t *testing.T) {
 		{"deny plain covers queues", deny("foo"), "foo", "bar", false, false},
 		{"deny plain and queue, another queue", deny("foo", "foo bar"), "foo", "baz", false, false},
 		{"system queue", allow(">"), "foo", SystemQueue, false, false},
+		{"empty token, allow list", allow("a.>"), "a..b", "", false, false},
+		{"empty token, deny list", deny("a.>"), "a..b", "", true, false},
 		{"system queue, no lists", nil, "foo", SystemQueue, false, false},
 	} {
 		p := mustPermissions(t, PermissionOptions{Subscribe: c.o})
@@ -106,9 +108,12 @@ func TestMaySubscribe(t *testing.T) {
 
 func TestNilPermissionsAllowEverything(t *testing.T) {
 	var p *Permissions
-	ok, filtered := p.MaySubscribe(">", SystemQueue)
+	ok, filtered := p.MaySubscribe(">", "workers")
 	if !p.MayPublish([]byte("a")) || !ok || filtered || p.Denies([]byte("a"), "") {
 		t.Error("something is denied")
+	}
+	if ok, _ := p.MaySubscribe("foo", SystemQueue); ok {
+		t.Error("the servers' own queue is open to somebody without permissions")
 	}
 	if _, ok := p.Responses(); ok {
 		t.Error("responses are tracked for someone who may publish anyway")

@@ -60,6 +60,9 @@ func TestOutputAllocatesNothing(t *testing.T) {
 			runtime.Gosched() // to the reader
 		}
 	})
+	if raceEnabled {
+		t.Skip("under the race detector pools forget some of what they are given")
+	}
 	// A collection may empty the pools in between.
 	if n >= 0.5 {
 		t.Errorf("%v allocations a flush", n)

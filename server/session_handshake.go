@@ -177,8 +177,13 @@ func (s *session) admit(set *settings, c *connectRequest, id *auth.Identity) err
 		s.output |= takesHeaders
 	}
 	s.conn.End()
+	stays := s.peer != nil && !s.is(isConnected) && s.about.identity == id
 	s.about = s.door.server.describe(c, s.about, id)
-	s.attach(id)
+	if stays {
+		s.peer.SetNoEcho(!s.is(wantsEcho)) // what it subscribed to before CONNECT stays
+	} else {
+		s.attach(id)
+	}
 	s.flags |= isConnected
 	s.sayOK()
 	return nil
