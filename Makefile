@@ -1,0 +1,49 @@
+# edgebus: `make run` starts the server, `make test` checks everything. `make help` lists the rest.
+
+GO      ?= go
+ARGS    ?=
+TAGS    := urfave_cli_no_docs,urfave_cli_no_suggest
+VERSION := $(shell ./scripts/version.sh)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := build
+.PHONY: help run build test test-short test-long test-arm fuzz bench lint demo dist clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: build ## build the server and start it: make run ARGS="-p 4222 -D"
+	@exec ./build/edgebus $(ARGS)
+
+build: ## build/edgebus for this machine, static
+	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o build/edgebus ./cmd/edgebus
+
+test: ## everything that must hold, with other people's clients; under 12 minutes on 2 cores
+	@./scripts/check.sh
+
+test-short: ## the inner loop: unit tests without the slow ones; under a minute
+	$(GO) test -short $$($(GO) list ./... | grep -v /tests/)
+
+test-long: ## the tests many times, long fuzzing, every ARM: hours (REPEAT=20 FUZZTIME=10m)
+	@./scripts/test-long.sh
+
+test-arm: ## the unit suite on ARM v6, v7 and arm64 under qemu-user
+	@./scripts/test-arm.sh
+
+fuzz: ## each fuzz target for FUZZTIME (default 1m)
+	@FUZZTIME=$(or $(FUZZTIME),1m) ./scripts/fuzz.sh
+
+bench: ## the benchmarks of all packages: make bench BENCH=Publish COUNT=6
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -count $(or $(COUNT),1) ./...
+
+lint: ## gofmt, vet and the repository's own rules
+	@./scripts/lint.sh
+
+demo: ## server, publisher of this machine's readings and a live table together; Ctrl-C ends it (DEMO_SECONDS=n: by itself)
+	@./scripts/demo.sh
+
+dist: ## release binaries for Linux on ARM v6, v7, arm64 and amd64, with checksums
+	@./scripts/cross-compile.sh
+
+clean:
+	rm -rf build dist

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# What takes too long for every change. What fails here is rare, so the seeds that tests print matter.
+#   REPEAT (20)       how often the tests run under the race detector
+#   NOISE_COUNT (20000) conversations of random lines, played alike against the reference server
+#   FUZZTIME (10m)    for each fuzz target
+# and the unit suite on every ARM.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+repeat=${REPEAT:-20}
+export NOISE_COUNT=${NOISE_COUNT:-20000}
+
+tests/peers/install.sh || leave_out "some of the peers" "tests/peers/install.sh could not bring all of them; it says which above"
+step "tests $repeat times under the race detector" env CGO_ENABLED=1 go test -race -count="$repeat" -timeout 12h ./...
+step "noise: $NOISE_COUNT conversations" go test -count=1 -timeout 12h -run Noise ./tests/transcripts
+step "fuzzing" env FUZZTIME="${FUZZTIME:-10m}" scripts/fuzz.sh
+step "unit suite on every ARM" scripts/test-arm.sh
+closing
