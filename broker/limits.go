@@ -35,7 +35,7 @@ const (
 	maxWakes = 256
 
 	// fullBytes is the "great deal" at which Lane.Full asks for a Flush before the turn's end.
-	fullBytes = 256 << 10
+	fullBytes = 1 << 20
 
 	// keptTouches is how many touched sinks a lane keeps room for between flushes.
 	keptTouches = 4096
