@@ -3,19 +3,25 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/edgebus-io/edgebus/engine"
 )
 
-// closeDoors ends every Serve, and refuses later ones.
+// closeDoors ends every Serve, and refuses later ones. Nobody can connect any more once it returns.
 func (s *Server) closeDoors() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.stopped = true
-	for d := range s.doors {
+	doors := slices.Collect(maps.Keys(s.doors))
+	s.mu.Unlock()
+	for _, d := range doors {
 		d.close()
+	}
+	for _, d := range doors {
+		<-d.gone
 	}
 }
 

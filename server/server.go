@@ -68,8 +68,9 @@ type door struct {
 	server  *Server
 	host    string
 	port    int
-	address []byte // host and port as in INFO
-	closed  chan struct{}
+	address []byte        // host and port as in INFO
+	closed  chan struct{} // Serve is to end
+	gone    chan struct{} // closed by Serve when the listener is
 
 	once sync.Once // of closed
 }
@@ -109,7 +110,7 @@ func (s *Server) Name() string { return s.settings.Load().ServerName }
 
 // Serve accepts clients on ln until ctx is over or the server is shut down. It closes ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	d := &door{server: s, closed: make(chan struct{})}
+	d := &door{server: s, closed: make(chan struct{}), gone: make(chan struct{})}
 	d.host, d.port = addressOf(ln.Addr(), s.settings.Load().AdvertiseHost)
 	d.address = strconv.AppendInt(append(appendJSON([]byte(`,"host":`), d.host), `,"port":`...), int64(d.port), 10)
 	d.address = append(d.address, ',')
@@ -126,6 +127,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		s.mu.Lock()
 		delete(s.doors, d)
 		s.mu.Unlock()
+		close(d.gone)
 	}()
 
 	listener, err := s.engine.Listen(ln, d.open)
