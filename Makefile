@@ -7,7 +7,7 @@ VERSION := $(shell ./scripts/version.sh)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := build
-.PHONY: help run build test test-short test-long test-arm fuzz bench lint demo dist clean
+.PHONY: help run build test test-short test-long test-arm fuzz bench bench-compare lint demo dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ fuzz: ## each fuzz target for FUZZTIME (default 1m)
 
 bench: ## the benchmarks of all packages: make bench BENCH=Publish COUNT=6
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -count $(or $(COUNT),1) ./...
+
+bench-compare: ## edgebus beside two releases of nats-server, fetched as source: the table of docs/performance.md (ARGS="-h")
+	@./scripts/bench-compare.sh $(ARGS)
 
 lint: ## gofmt, vet and the repository's own rules
 	@./scripts/lint.sh

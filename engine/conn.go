@@ -140,6 +140,12 @@ func (c *Conn) Rest(d time.Duration) {
 // queue is full. then is not called if the connection closes meanwhile. Owner only.
 func (c *Conn) Away(work func(), then func(l *Loop)) bool {
 	ok := c.engine.workers.run(func() {
+		c.out.mu.Lock()
+		over := c.out.reason != nil
+		c.out.mu.Unlock()
+		if over {
+			return // nobody waits for it
+		}
 		work()
 		c.Post(func(l *Loop) {
 			then(l)
@@ -167,11 +173,17 @@ func (c *Conn) Post(f func(l *Loop)) {
 	}
 }
 
+// Held reports whether input has been held by Rest or Away at any time since t, on Now's scale. What
+// the peer is expected to send may be waiting unread then. Owner only.
+func (c *Conn) Held(t int64) bool { return c.held&(heldAway|heldRest) != 0 || c.restEnd > t }
+
 // Upgrade puts a layer between the socket and the session, TLS for one: after Data has returned,
 // what is pending is sent as it is, the connection moves to the stream driver, and input that Data
 // has not used is the first that wrap's result reads. Upgrades stack. Until wrap has returned
-// nobody may queue output, which is so as long as the session has not been attached anywhere.
-// Owner only, within Data.
+// nobody may queue output, which is so as long as the session has not been attached anywhere. wrap
+// runs where Data runs, and carries out its layer's handshake itself, within a time of its own:
+// later a Read may be cut short at any moment, and some handshakes cannot go on after that. Close
+// ends it. Owner only, within Data.
 func (c *Conn) Upgrade(wrap func(net.Conn) (net.Conn, error)) { c.wrap = wrap }
 
 // Close ends the connection: it takes no more output, what is pending is tried once, and
@@ -206,9 +218,17 @@ func (c *Conn) release(why uint8) {
 		return // the stream driver looks at held before each read
 	}
 	c.watchInput()
-	if c.rest != nil && c.held == 0 {
+	if c.rest != nil && c.held == 0 && c.restLen() >= c.need {
 		c.loop.Again(c)
 	}
+}
+
+// restLen is the length of the input that the session has not used yet.
+func (c *Conn) restLen() int {
+	if c.rest == nil {
+		return 0
+	}
+	return c.rest.w - c.rest.r
 }
 
 // feed calls Data with in, which is either c.rest's bytes or lies in the driver's buffer, and
@@ -249,13 +269,13 @@ func (c *Conn) noteFilling(moved bool) {
 		c.noteRefused()
 	case large && moved:
 		c.fillingSince.Store(Now())
-	case !large && since != 0:
+	case since != 0 && (c.rest == nil || moved && !large):
 		c.fillingSince.Store(0)
 		c.engine.filling.remove(c)
 	}
 }
 
-// noteRefused puts c on that list, if it is not there.
+// noteRefused puts c on that list, if it is not there: its half message is large, or may not grow.
 func (c *Conn) noteRefused() {
 	if c.fillingSince.Load() == 0 {
 		c.fillingSince.Store(Now())
@@ -280,23 +300,30 @@ func (c *Conn) dropRest() {
 	}
 }
 
-// growRest makes room in rest for more of a message of c.need bytes: it doubles with what has
-// arrived, so that a stranger who announces much and sends nothing costs nothing. False: the
-// bound on all half messages is reached.
+// growRest makes room in rest for more of a message of c.need bytes, 0 if its length is not known
+// yet: it doubles with what has arrived, so that a stranger who announces much and sends nothing
+// costs nothing. False: the bound on all half messages is reached.
 func (c *Conn) growRest() bool {
-	have := 0
+	have, old := c.restLen(), 0
 	if k := c.rest; k != nil {
 		if k.w < len(k.buf) {
 			return true
 		}
-		have = k.w - k.r
+		old = len(k.buf) // is given back for it
 	}
 	e := c.engine
-	size := min(c.need, max(2*have, chunkMiddle))
-	if e.partial.Load()+int64(size) > e.options.PartialTotal {
+	size := max(2*have, chunkMiddle)
+	if c.need > 0 {
+		size = min(size, c.need)
+	}
+	if e.partial.Load()+int64(size-old) > e.options.PartialTotal {
+		e.starved.Store(true)
 		return false
 	}
 	c.moveRest(size)
+	if size > chunkMiddle {
+		c.noteRefused() // it is large now; since when it is to be finished does not change
+	}
 	return true
 }
 
@@ -315,10 +342,7 @@ func (c *Conn) moveRest(n int) {
 // appendRest adds b to rest, for a message that is still not whole.
 func (c *Conn) appendRest(b []byte) {
 	if k := c.rest; k == nil || len(k.buf)-k.w < len(b) {
-		have := 0
-		if k != nil {
-			have = k.w - k.r
-		}
+		have := c.restLen()
 		c.moveRest(max(min(c.need, 2*have), have+len(b)))
 	}
 	k := c.rest

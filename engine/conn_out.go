@@ -5,7 +5,8 @@ import "time"
 const (
 	// writeMax bounds the bytes of one system call, and so how long out.mu is held.
 	writeMax = 256 << 10
-	// writeRounds bounds the calls of one Flush; what is left then is the owner's.
+	// writeRounds bounds the calls of one Flush, each under a hold of its own; what is left then is
+	// the owner's.
 	writeRounds = 4
 	// restMin and restMax: how long publishers to a connection that is behind are told to rest,
 	// at three quarters of MaxPending and at the bound.
@@ -112,7 +113,10 @@ func (c *Conn) Flush(soon bool) (rest time.Duration) {
 		case o.stream != nil:
 			o.stream.startWriter()
 		case !soon:
-			c.write()
+			for round := 1; c.write(round == writeRounds); round++ {
+				o.mu.Unlock() // others get their turn
+				o.mu.Lock()
+			}
 		case !o.soon:
 			o.soon = true
 			c.loop.inbox.putSoon(c)
@@ -139,31 +143,33 @@ func (c *Conn) restFor(bytes int) time.Duration {
 	return restMin + time.Duration(int64(restMax-restMin)*int64(bytes-from)/int64(max(1, bound/4)))
 }
 
-// write hands pending output to the kernel until it takes no more. Under out.mu; not for a stream.
-func (c *Conn) write() {
+// write hands pending output to the kernel in one system call. What that leaves is the owner's if
+// the kernel takes no more, or if it is the last call; else there should be another. Under out.mu;
+// not for a stream.
+func (c *Conn) write(last bool) (more bool) {
 	o := &c.out
-	for range writeRounds {
-		n, err := c.writeChunks(nil)
-		c.taken(n)
-		if err != nil {
-			c.broken(err)
-			return
-		}
-		if o.head == nil {
-			return
-		}
-		if n < writeMax {
-			break
-		}
+	if o.head == nil || o.waiting || o.reason != nil || o.stream != nil {
+		return false // somebody else went on meanwhile
 	}
-	c.wait()
+	n, err := c.writeChunks(nil)
+	c.taken(n)
+	switch {
+	case err != nil:
+		c.broken(err)
+	case o.head == nil:
+	case n >= writeMax && !last:
+		return true
+	default:
+		c.wait()
+	}
+	return false
 }
 
 // writeThrough hands what is pending and then p to the kernel, and returns how much of p it took.
 func (c *Conn) writeThrough(p []byte) int {
 	o := &c.out
-	if o.bytes > writeDirect && !o.waiting {
-		c.write()
+	if o.bytes > writeDirect {
+		c.write(true)
 	}
 	done := 0
 	for done < len(p) && !o.waiting && o.reason == nil {
@@ -217,9 +223,7 @@ func (c *Conn) writable() {
 	o := &c.out
 	o.mu.Lock()
 	o.waiting = false
-	if o.head != nil && o.reason == nil {
-		c.write()
-	}
+	c.write(true)
 	c.account()
 	if !o.waiting {
 		c.engine.behind.remove(c)

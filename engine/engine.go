@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,15 +94,19 @@ type Engine struct {
 	lastID  atomic.Uint64
 	pending atomic.Int64 // output that waits for connections that are behind
 	partial atomic.Int64 // bytes of chunks that hold half messages
-	streams atomic.Int32
-	behind  crowd // connections whose kernel takes no more
-	filling crowd // connections that were refused room for a half message, or hold a large one
+	starved atomic.Bool  // somebody was refused room for one since it was last looked at
+	behind  crowd        // connections whose kernel takes no more
+	filling crowd        // connections that were refused room for a half message, or hold a large one
 	closing atomic.Bool
 	wg      sync.WaitGroup // loops, readers, writers, doors
 
 	doors struct {
 		mu  sync.Mutex
 		all map[*Listener]struct{}
+	}
+	streams struct { // for tune
+		mu   sync.Mutex
+		open int
 	}
 	readers struct { // connections of the stream driver
 		mu  sync.Mutex
@@ -146,7 +152,10 @@ func (e *Engine) Adopt(nc net.Conn, open Open) error {
 	}
 	c := e.newConn(addrOf(nc.RemoteAddr()))
 	c.fd = -1
-	e.startStream(c, nc, open)
+	if !e.startStream(c, e.newStream(c, nc), open) {
+		nc.Close()
+		return ErrShutdown
+	}
 	return nil
 }
 
@@ -208,9 +217,25 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 
 // shed closes the connection that has the most waiting.
 func (e *Engine) shed() {
-	if worst := e.behind.most(func(c *Conn) int64 { return c.counted.Load() }); worst != nil {
+	e.behind.mu.Lock()
+	worst, most := fullest(e.behind.all, nil, 0)
+	e.behind.mu.Unlock()
+	e.readers.mu.Lock()
+	worst, _ = fullest(e.readers.all, worst, most)
+	e.readers.mu.Unlock()
+	if worst != nil {
 		worst.Close(ErrPendingTotal)
 	}
+}
+
+// fullest finds the one of all that has more waiting than worst has, which is most.
+func fullest(all map[*Conn]struct{}, worst *Conn, most int64) (*Conn, int64) {
+	for c := range all {
+		if n := c.counted.Load(); n > most {
+			worst, most = c, n
+		}
+	}
+	return worst, most
 }
 
 // crowdGrain is how often, at the most, the crowds are looked through.
@@ -227,8 +252,11 @@ func (e *Engine) care(now int64) {
 			}
 		}
 	}
-	if e.filling.due(now) && e.partial.Load() > e.options.PartialTotal-e.options.PartialTotal/8 {
-		for _, c := range e.filling.list() {
+	if e.filling.due(now) && (e.starved.Swap(false) || e.partial.Load() > e.options.PartialTotal-e.options.PartialTotal/8) {
+		all := e.filling.list()
+		slices.SortFunc(all, func(a, b *Conn) int { return cmp.Compare(a.fillingSince.Load(), b.fillingSince.Load()) })
+		// Half of them at a time, so that those who came last may find room and go on.
+		for _, c := range all[:(len(all)+1)/2] {
 			if since := c.fillingSince.Load(); since != 0 && since < deadline {
 				c.Close(ErrPartialTotal)
 			}
@@ -286,17 +314,4 @@ func (w *crowd) list() []*Conn {
 		all = append(all, c)
 	}
 	return all
-}
-
-func (w *crowd) most(of func(*Conn) int64) *Conn {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var worst *Conn
-	most := int64(-1)
-	for c := range w.all {
-		if n := of(c); n > most {
-			worst, most = c, n
-		}
-	}
-	return worst
 }

@@ -67,7 +67,11 @@ func (e *Engine) listenSocket(d *Listener) (bool, error) {
 		d.mu.Unlock()
 		ready <- err
 	}})
-	return true, <-ready
+	if err := <-ready; err != nil {
+		unix.Close(fd)
+		return true, err
+	}
+	return true, nil
 }
 
 // closeSocket has the kernel refuse what comes from now on. Under mu.
@@ -83,13 +87,14 @@ func (d *Listener) closeSocket() {
 
 // acceptAll takes what waits at the door, each for the loop that has fewest connections.
 func (l *Loop) acceptAll(d *Listener) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	for range acceptMax {
+		d.mu.Lock() // not over open, which may close the door
 		if d.fd < 0 {
+			d.mu.Unlock()
 			return
 		}
 		fd, from, err := unix.Accept4(d.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		d.mu.Unlock()
 		switch err {
 		case nil:
 			to := l.engine.leastLoop(l)
@@ -97,10 +102,12 @@ func (l *Loop) acceptAll(d *Listener) {
 				l.enter(fd, remote, d.open)
 			} else {
 				to.count.Add(1) // now, or a burst would all go there
-				to.inbox.put(post{nil, func(to *Loop) {
+				if !to.inbox.put(post{nil, func(to *Loop) {
 					to.count.Add(-1)
 					to.enter(fd, remote, d.open)
-				}})
+				}}) {
+					unix.Close(fd)
+				}
 			}
 		case unix.EINTR, unix.ECONNABORTED:
 		case unix.EAGAIN:
@@ -114,19 +121,15 @@ func (l *Loop) acceptAll(d *Listener) {
 	}
 }
 
-// watchDoor has epoll watch d, or not. Under d.mu.
+// watchDoor has epoll watch d, or not.
 func (l *Loop) watchDoor(d *Listener, mask uint32) {
-	ev := unix.EpollEvent{Events: mask, Fd: int32(d.index), Pad: int32(l.entries[d.index].generation)}
-	_ = unix.EpollCtl(l.epfd, unix.EPOLL_CTL_MOD, d.fd, &ev)
-}
-
-// openDoor ends the rest of a door that had no descriptors left.
-func (l *Loop) openDoor(d *Listener) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.fd >= 0 {
-		l.watchDoor(d, unix.EPOLLIN)
+	if d.fd < 0 {
+		return
 	}
+	ev := unix.EpollEvent{Events: mask, Fd: int32(d.index), Pad: int32(l.entries[d.index].generation)}
+	_ = unix.EpollCtl(l.epfd, unix.EPOLL_CTL_MOD, d.fd, &ev)
 }
 
 // leastLoop is the loop with the fewest connections; at equality it is the one given.
@@ -161,7 +164,10 @@ func (e *Engine) adoptSocket(nc net.Conn, open Open) (bool, error) {
 		return false, err
 	}
 	to := e.leastLoop(e.loops[0])
-	to.inbox.put(post{nil, func(l *Loop) { l.enter(fd, remote, open) }})
+	if !to.inbox.put(post{nil, func(l *Loop) { l.enter(fd, remote, open) }}) {
+		unix.Close(fd)
+		return false, ErrShutdown
+	}
 	return true, nil
 }
 

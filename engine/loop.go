@@ -21,6 +21,8 @@ type Loop struct {
 	spare  []*Conn
 	soon   []*Conn
 	posts  []post
+	fed    int // calls of Data in this turn
+	lulls  int // those that Lull was said of
 	poller
 
 	// Anyone's.
@@ -37,6 +39,10 @@ func (l *Loop) Local() any {
 
 // Now is the time at the beginning of the turn, on the scale of the function Now.
 func (l *Loop) Now() int64 { return l.now }
+
+// Lull says that what Data was just called with asks for nothing, such as the answer to a PING. A
+// loop that has brought nothing else in a turn lets more of it gather. Owner only, within Data.
+func (l *Loop) Lull() { l.lulls++ }
 
 // Again asks for another call of c's Data with what it leaves now, after the other connections
 // that are ready. Owner only.
@@ -61,31 +67,58 @@ type inbox struct {
 	posts []post
 	soon  []*Conn
 	stop  bool
-	full  bool // any of the above
-	wake  func()
+	full  bool   // any of the above
+	over  bool   // the loop is gone; nothing is taken any more
+	wake  func() // called under mu, which keeps the loop's descriptors open
 }
 
-func (b *inbox) put(p post) {
+// put reports false, and drops p, if the loop is gone.
+func (b *inbox) put(p post) bool {
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return false
+	}
 	b.posts = append(b.posts, p)
 	b.full = true
-	b.mu.Unlock()
 	b.wake()
+	return true
 }
 
 func (b *inbox) putSoon(c *Conn) {
 	b.mu.Lock()
-	b.soon = append(b.soon, c)
-	b.full = true
+	if !b.over {
+		b.soon = append(b.soon, c)
+		b.full = true
+		b.wake()
+	}
 	b.mu.Unlock()
-	b.wake()
 }
 
 func (b *inbox) putStop() {
 	b.mu.Lock()
-	b.stop, b.full = true, true
+	if !b.over {
+		b.stop, b.full = true, true
+		b.wake()
+	}
 	b.mu.Unlock()
-	b.wake()
+}
+
+// nudge has the loop look around, if it waits.
+func (b *inbox) nudge() {
+	b.mu.Lock()
+	if !b.over {
+		b.wake()
+	}
+	b.mu.Unlock()
+}
+
+// end takes nothing more, and returns what is left.
+func (b *inbox) end() []post {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	return b.posts
 }
 
 // take empties the inbox into the slices given, which come back with what they had in front.

@@ -29,7 +29,8 @@ const (
 // A poller is the part of a Loop that knows epoll.
 type poller struct {
 	epfd, wakefd int
-	sleeping     atomic.Bool // in the call that waits, or about to be
+	sleeping     atomic.Bool   // in the call that waits, or about to be
+	slept        time.Duration // how long the last wait was
 	in           []byte
 	entries      []entry
 	unused       []uint32 // indices of entries without a connection
@@ -53,6 +54,9 @@ func (e *Engine) startLoops() error {
 		var err error
 		if l.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err == nil {
 			l.wakefd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+		}
+		if err == nil {
+			err = unix.SetNonblock(l.epfd, true) // see idle
 		}
 		if err != nil {
 			return fmt.Errorf("engine: start loop %d: %w", i, err)
@@ -88,6 +92,15 @@ func (l *Loop) run() {
 		if l.engine.nursing() {
 			l.engine.care(l.now)
 		}
+		if l.lulls > 0 && l.lulls == l.fed {
+			nap()
+		}
+		l.lulls, l.fed = 0, 0
+	}
+	for _, p := range l.inbox.end() {
+		if p.c == nil {
+			p.f(l) // a connection that was to come here, for one
+		}
 	}
 	unix.Close(l.epfd)
 	unix.Close(l.wakefd)
@@ -97,36 +110,45 @@ func (l *Loop) run() {
 // scheduler is not told; if there is nothing others get their turn, and only then it waits.
 // Telling the scheduler before each wait costs a sparse message three times the CPU.
 func (l *Loop) poll(events []unix.EpollEvent) int {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epfd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
-	if errno == 0 && n > 0 {
-		return int(n)
-	}
-	if len(l.again)+len(l.soon) > 0 {
-		return 0
+	n := l.look(events)
+	if n > 0 || len(l.again)+len(l.soon) > 0 {
+		return n
 	}
 	runtime.Gosched()
+	l.sleeping.Store(true) // before it looks what there is to wait for: who comes later wakes it
+	defer l.sleeping.Store(false)
 	wait := l.patience()
-	if wait == 0 {
-		return 0
-	}
-	l.sleeping.Store(true)
 	l.inbox.mu.Lock()
 	full := l.inbox.full
 	l.inbox.mu.Unlock()
-	if full && !l.stopping {
-		l.sleeping.Store(false)
+	if wait == 0 || full && !l.stopping {
 		return 0
 	}
-	got, err := unix.EpollWait(l.epfd, events, wait)
-	l.sleeping.Store(false)
-	if err != nil {
-		return 0
+	begin := Now()
+	if idle, ok := l.idle(events, wait); ok {
+		n = idle
+	} else {
+		milliseconds := -1
+		if wait > 0 {
+			milliseconds = int((wait + time.Millisecond - 1) / time.Millisecond)
+		}
+		n, _ = unix.EpollWait(l.epfd, events, milliseconds)
 	}
-	return got
+	l.slept = time.Duration(Now() - begin)
+	return max(n, 0)
 }
 
-// patience is how long poll may wait, in milliseconds; -1 is for ever.
-func (l *Loop) patience() int {
+// look is epoll's call that does not wait.
+func (l *Loop) look(events []unix.EpollEvent) int {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epfd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// patience is how long poll may wait; negative is for ever.
+func (l *Loop) patience() time.Duration {
 	now := Now()
 	wait := l.wheel.next(now)
 	if len(l.alarms) > 0 {
@@ -137,13 +159,10 @@ func (l *Loop) patience() int {
 	if l.engine.nursing() && (wait < 0 || wait > time.Duration(crowdGrain)) {
 		wait = time.Duration(crowdGrain)
 	}
-	if wait < 0 {
-		return -1
-	}
-	return int((wait + time.Millisecond - 1) / time.Millisecond)
+	return wait
 }
 
-// wake ends the loop's wait, if it is in one.
+// wake ends the loop's wait, if it is in one. Under inbox.mu.
 func (l *Loop) wake() {
 	if l.sleeping.Load() {
 		one := uint64(1)
@@ -158,7 +177,7 @@ func (e *Engine) rouse() {
 			return
 		}
 	}
-	e.loops[0].wake()
+	e.loops[0].inbox.nudge()
 }
 
 // insert gives e a place in the table and has epoll watch fd for it.
@@ -207,7 +226,7 @@ func (l *Loop) serve(ev *unix.EpollEvent) {
 		}
 		if c.held == 0 || c.linger {
 			l.readable(c)
-		} else if ev.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		} else if ev.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 && c.held != heldAgain {
 			l.finish(c, ErrPeerClosed) // always reported: it must not spin
 		}
 	}
@@ -221,20 +240,21 @@ func (l *Loop) readable(c *Conn) {
 		}
 		return
 	}
-	if c.need > inputDirect {
+	have := c.restLen()
+	if c.need > inputDirect || have >= inputDirect {
 		l.readDirect(c)
 		return
 	}
 	room := l.in
-	if l.engine.partial.Load() > l.engine.options.PartialTotal*7/8 {
-		room = l.in[:inputTight]
-		if c.rest != nil {
-			room = l.in[:min(len(l.in), c.rest.w-c.rest.r+inputTight)]
+	if partial, most := l.engine.partial.Load(), l.engine.options.PartialTotal; partial > most/8*7 {
+		if have >= inputTight && partial >= most {
+			l.refuse(c)
+			return
 		}
+		room = l.in[:have/inputTight*inputTight+inputTight]
 	}
-	have := 0
-	if c.rest != nil {
-		have = copy(room, c.rest.buf[c.rest.r:c.rest.w])
+	if have > 0 {
+		copy(room, c.rest.buf[c.rest.r:c.rest.w])
 	}
 	n, err := read(c.fd, room[have:])
 	if n <= 0 {
@@ -252,9 +272,7 @@ func (l *Loop) readable(c *Conn) {
 // readDirect reads a long message into the buffer that holds its beginning.
 func (l *Loop) readDirect(c *Conn) {
 	if !c.growRest() {
-		c.noteRefused()
-		c.hold(heldFull)
-		l.alarms.push(alarm{at: l.now + int64(fullRetry), kind: alarmRest, conn: c})
+		l.refuse(c)
 		return
 	}
 	k := c.rest
@@ -269,8 +287,16 @@ func (l *Loop) readDirect(c *Conn) {
 	}
 }
 
+// refuse lets c's input wait for room for half messages.
+func (l *Loop) refuse(c *Conn) {
+	c.noteRefused()
+	c.hold(heldFull)
+	l.alarms.push(alarm{at: l.now + int64(fullRetry), kind: alarmRest, conn: c})
+}
+
 // feed hands input to the session and carries out what it asked for.
 func (l *Loop) feed(c *Conn, in []byte, isRest bool) {
+	l.fed++
 	if err := c.feed(l, in, isRest); err != nil {
 		l.finish(c, err)
 	} else if c.wrap != nil {
@@ -295,6 +321,10 @@ func (l *Loop) runInbox() {
 	l.soon = soon
 	for _, p := range posts {
 		switch {
+		case p.c != nil && p.c.loop != l: // the stream driver has it, which looks at the reason itself
+			if p.f != nil {
+				p.c.Post(p.f)
+			}
 		case p.c != nil && p.c.gone:
 		case p.f != nil:
 			p.f(l)
@@ -324,8 +354,11 @@ func (l *Loop) runAgain() {
 	all := l.again
 	l.again = l.spare[:0]
 	for _, c := range all {
+		if c.loop != l {
+			continue // the stream driver's by now
+		}
 		c.held &^= heldAgain
-		if c.gone || c.held != 0 || c.loop != l || c.rest == nil {
+		if c.gone || c.held != 0 || c.rest == nil {
 			continue
 		}
 		l.feed(c, c.rest.buf[c.rest.r:c.rest.w], true)
@@ -337,18 +370,17 @@ func (l *Loop) runAgain() {
 // runTimers calls those whose time has come.
 func (l *Loop) runTimers() {
 	for len(l.alarms) > 0 && l.alarms[0].at <= l.now {
-		switch a := l.alarms.pop(); a.kind {
-		case alarmDoor:
-			l.openDoor(a.door)
-		case alarmRest:
+		switch a := l.alarms.pop(); {
+		case a.kind == alarmDoor:
+			l.watchDoor(a.door, unix.EPOLLIN) // descriptors may be had again
+		case a.conn.loop != l: // the stream driver's by now
+		case a.kind == alarmRest:
 			if l.now >= a.conn.restEnd {
 				a.conn.release(heldRest)
 			}
 			a.conn.release(heldFull)
-		case alarmWake:
-			if a.conn.wakeAt == a.at && a.conn.timer.slot == timerOff {
-				l.due(a.conn)
-			}
+		case a.conn.wakeAt == a.at && a.conn.timer.slot == timerOff:
+			l.due(a.conn)
 		}
 	}
 	l.wheel.expire(l.now, l.due)
@@ -369,8 +401,8 @@ func (l *Loop) writeSoon() {
 	for _, c := range l.soon[:n] {
 		c.out.mu.Lock()
 		c.out.soon = false
-		if c.loop == l && c.out.head != nil && !c.out.waiting && c.out.reason == nil {
-			c.write()
+		if c.loop == l {
+			c.write(true)
 			c.account()
 		}
 		c.out.mu.Unlock()
@@ -416,22 +448,23 @@ func (l *Loop) finish(c *Conn, reason error) {
 		o.reason = reason
 	}
 	reason = o.reason
-	lastLine := o.head != nil && !errors.Is(reason, ErrPeerClosed) && !errors.Is(reason, ErrWrite)
-	if lastLine {
+	there := !errors.Is(reason, ErrPeerClosed) && !errors.Is(reason, ErrWrite) && !errors.Is(reason, ErrRead)
+	if there {
 		n, _ := c.writeChunks(nil)
 		c.taken(n)
 	}
 	c.dropOut()
+	o.inOff = false
 	o.mu.Unlock()
 	c.dropRest()
 	c.noteFilling(false)
 	c.WakeAt(0)
-	if lastLine && !l.stopping && unix.Shutdown(int(c.fd), unix.SHUT_WR) == nil {
+	if there && !l.stopping && unix.Shutdown(int(c.fd), unix.SHUT_WR) == nil {
 		c.linger = true
 		c.wakeAt = l.now + int64(lingerTime)
 		l.wheel.add(c)
 		o.mu.Lock()
-		c.setMaskTo(unix.EPOLLIN)
+		c.setMask()
 		o.mu.Unlock()
 	} else {
 		l.bury(c)

@@ -31,23 +31,38 @@ type stream struct {
 
 	// Under mu. Read deadlines are set under it too: a post must not be overlooked by a Read that
 	// is about to begin.
-	mu    sync.Mutex
-	nc    net.Conn
-	posts []func(*Loop)
-	over  bool
+	mu       sync.Mutex
+	nc       net.Conn
+	posts    []func(*Loop)
+	wrapping bool // wrap has nc: only a Close may disturb its reads
+	over     bool // the last line is being sent; the write deadline stays as it is
 }
 
-// startStream gives c, which is on no loop, a goroutine that reads nc.
-func (e *Engine) startStream(c *Conn, nc net.Conn, open Open) {
+// newStream makes what c needs to be the stream driver's.
+func (e *Engine) newStream(c *Conn, nc net.Conn) *stream {
 	s := &stream{conn: c, nc: nc, poke: make(chan struct{}, 1)}
 	c.out.mu.Lock()
-	c.out.stream = s
+	c.loop, c.out.stream = nil, s
 	c.out.mu.Unlock()
+	return s
+}
+
+// startStream gives c, which is on no loop, a goroutine that reads. open is nil if it has a session
+// already. False: the engine is being shut down, and there is no session to be told.
+func (e *Engine) startStream(c *Conn, s *stream, open Open) bool {
 	e.readers.mu.Lock()
+	closing := e.closing.Load() // Shutdown looks through the list after it has set this
+	if closing && open != nil {
+		e.readers.mu.Unlock()
+		return false
+	}
 	e.readers.all[c] = struct{}{}
-	e.readers.mu.Unlock()
-	e.tune(e.streams.Add(1))
 	e.wg.Add(1)
+	e.readers.mu.Unlock()
+	if closing {
+		c.Close(ErrShutdown)
+	}
+	e.tune(1)
 	go func() {
 		defer e.wg.Done()
 		err := c.readStream(s, open)
@@ -55,18 +70,22 @@ func (e *Engine) startStream(c *Conn, nc net.Conn, open Open) {
 		e.readers.mu.Lock()
 		delete(e.readers.all, c)
 		e.readers.mu.Unlock()
-		e.tune(e.streams.Add(-1))
+		e.tune(-1)
 	}()
+	return true
 }
 
-// tune gives the stream driver's goroutines a processor of their own while there are any: loops
-// that never idle would let them wait.
-func (e *Engine) tune(streams int32) {
+// tune counts the stream driver's connections, and gives their goroutines a processor of their own
+// while there are any: loops that never idle would let them wait.
+func (e *Engine) tune(more int) {
 	if !e.options.TuneProcs {
 		return
 	}
+	e.streams.mu.Lock()
+	defer e.streams.mu.Unlock()
+	e.streams.open += more
 	want := e.options.Loops
-	if streams > 0 {
+	if e.streams.open > 0 {
 		want++
 	}
 	if runtime.GOMAXPROCS(0) != want {
@@ -77,14 +96,26 @@ func (e *Engine) tune(streams int32) {
 // post queues f for the reader and ends its wait.
 func (s *stream) post(f func(*Loop)) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if f != nil && !s.over {
 		s.posts = append(s.posts, f)
 	}
-	s.nc.SetReadDeadline(longAgo)
-	s.mu.Unlock()
+	if f == nil || !s.wrapping {
+		s.nc.SetReadDeadline(longAgo)
+	}
+	// Under mu: arm must see this, or it would undo the deadline and wait.
 	select {
 	case s.poke <- struct{}{}:
 	default:
+	}
+}
+
+// allow gives one write its time, unless the time for the last line is running.
+func (s *stream) allow(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.nc.SetWriteDeadline(time.Now().Add(d))
 	}
 }
 
@@ -165,10 +196,11 @@ func (c *Conn) chores(s *stream) (busy bool, err error) {
 	s.mu.Unlock()
 	now := Now()
 	due := c.wakeAt != 0 && c.wakeAt <= now
-	if c.held&heldRest != 0 && now >= c.restEnd {
+	rested := c.held&heldRest != 0 && now >= c.restEnd
+	if rested {
 		c.held &^= heldRest
 	}
-	again := c.held == heldAgain || c.held == 0 && c.rest != nil && c.rest.w-c.rest.r >= c.need && len(posts) > 0
+	again := c.held == heldAgain || rested && c.held == 0
 	if len(posts) == 0 && !due && !again {
 		return false, nil
 	}
@@ -180,9 +212,9 @@ func (c *Conn) chores(s *stream) (busy bool, err error) {
 			c.wakeAt = 0
 			c.session.Due(l, l.now)
 		}
-		if again = again || c.held == 0 && c.rest != nil; again {
-			c.held &^= heldAgain
-			if c.rest != nil {
+		if c.held&^heldAgain == 0 {
+			c.held = 0
+			if c.rest != nil && c.restLen() >= c.need {
 				err = c.feed(l, c.rest.buf[c.rest.r:c.rest.w], true)
 			}
 		}
@@ -236,7 +268,7 @@ func (s *stream) arm(wakeAt int64) bool {
 func (c *Conn) streamInput(b []byte) (err error) {
 	if c.rest != nil {
 		c.appendRest(b)
-		if c.rest.w-c.rest.r < c.need {
+		if c.restLen() < c.need {
 			return nil
 		}
 	}
@@ -277,16 +309,11 @@ func (c *Conn) writeStream(s *stream) {
 			return
 		}
 		nc := s.nc
-		closing := o.reason != nil
 		o.mu.Unlock()
 		n := 0
 		var err error
 		for k := head; k != nil && err == nil; k = k.next {
-			limit := c.engine.options.WriteDeadline
-			if closing {
-				limit = streamLast
-			}
-			nc.SetWriteDeadline(time.Now().Add(limit))
+			s.allow(c.engine.options.WriteDeadline)
 			_, err = nc.Write(k.buf[k.r:k.w])
 			n += k.w - k.r
 		}
@@ -337,23 +364,34 @@ func (c *Conn) wrapStream(s *stream) error {
 	}
 	wrap := c.wrap
 	c.wrap = nil
-	s.mu.Lock()
+	if !s.beginWrap() {
+		return nil // closed: the reason is looked at next
+	}
 	nc := s.nc
-	nc.SetReadDeadline(time.Time{})
-	s.mu.Unlock()
 	if len(left) > 0 {
 		nc = &prefixed{Conn: nc, prefix: left}
 	}
 	wrapped, err := wrap(nc)
-	if err != nil {
-		return err
-	}
 	s.mu.Lock()
-	c.out.mu.Lock()
-	s.nc = wrapped
-	c.out.mu.Unlock()
-	s.mu.Unlock()
-	return nil
+	defer s.mu.Unlock()
+	s.wrapping = false
+	if err == nil {
+		c.out.mu.Lock()
+		s.nc = wrapped
+		c.out.mu.Unlock()
+	}
+	return err
+}
+
+// beginWrap takes away the read deadline for wrap's handshake. False: the connection is closed.
+func (s *stream) beginWrap() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrapping = true
+	s.nc.SetReadDeadline(time.Time{})
+	s.conn.out.mu.Lock() // who closes from now on will set the deadline after us
+	defer s.conn.out.mu.Unlock()
+	return s.conn.out.reason == nil
 }
 
 // endStream closes the connection and tells the session.

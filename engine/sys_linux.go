@@ -78,16 +78,10 @@ func (c *Conn) setMask() {
 	if o.waiting {
 		want |= unix.EPOLLOUT
 	}
-	if want != o.mask {
-		c.setMaskTo(want)
-	}
-}
-
-func (c *Conn) setMaskTo(want uint32) {
-	if c.fd < 0 || c.out.stream != nil {
+	if want == o.mask || c.fd < 0 || o.stream != nil {
 		return
 	}
-	c.out.mask = want
+	o.mask = want
 	ev := unix.EpollEvent{Events: want, Fd: int32(c.index), Pad: int32(c.generation)}
 	// It fails only when the descriptor is closed, and then there is nothing to watch.
 	_ = unix.EpollCtl(c.loop.epfd, unix.EPOLL_CTL_MOD, int(c.fd), &ev)
@@ -101,4 +95,9 @@ func (c *Conn) watchInput() {
 		c.setMask()
 	}
 	c.out.mu.Unlock()
+}
+
+// nanosleep is nanosleep(2), raw.
+func nanosleep(t *unix.Timespec) {
+	unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(t)), 0, 0)
 }

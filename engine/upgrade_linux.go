@@ -18,8 +18,8 @@ func (l *Loop) upgrade(c *Conn) {
 	if c.timer.slot != timerOff {
 		l.wheel.remove(c) // wakeAt stays: the reader looks at it
 	}
+	s := l.engine.newStream(c, nc) // posts and closes go there from now on
 	c.out.mu.Lock()
-	c.loop = nil
 	c.out.waiting = false
 	_ = unix.EpollCtl(l.epfd, unix.EPOLL_CTL_DEL, int(c.fd), nil) // nc keeps the socket open
 	unix.Close(int(c.fd))
@@ -29,7 +29,7 @@ func (l *Loop) upgrade(c *Conn) {
 	l.free(c.index)
 	l.live--
 	l.count.Add(-1)
-	l.engine.startStream(c, nc, nil)
+	l.engine.startStream(c, s, nil)
 }
 
 // connOf is a net.Conn on a duplicate of fd.
