@@ -160,7 +160,7 @@ func (d *Daemon) listen() error {
 	host, info, warning := o.listenHost()
 	ln, err := net.Listen("tcp", listenAddress(host, o.Port))
 	if err != nil {
-		return fmt.Errorf("%w (is another server running there? choose a port with -p, an address with -a)", err)
+		return fmt.Errorf("%w (%s)", err, listenRemedy(err))
 	}
 	d.listener, d.host, d.address = ln, host, ln.Addr()
 	if info != "" {

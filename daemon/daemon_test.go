@@ -274,7 +274,7 @@ func TestReloadChangesUsersLimitsAndLog(t *testing.T) {
 	old := mustConnect(t, r, `,"user":"a","pass":"b"`)
 	old.line(t)
 	log := filepath.Join(t.TempDir(), "x.log")
-	if err := change(fmt.Sprintf("max_payload: 2KB\ndebug: true\nlog_file: %q\nauthorization {user: c, password: d}", log)); err != nil {
+	if err := change(fmt.Sprintf("max_payload: 2KB\ndebug: true\ntrace: true\ntrace_headers: true\nmax_traced_msg_len: 9\nlog_file: %q\nauthorization {user: c, password: d}", log)); err != nil {
 		t.Fatal(err)
 	}
 	if got := old.line(t); strings.HasPrefix(got, "PONG") || strings.HasPrefix(got, "-ERR") {
@@ -287,7 +287,7 @@ func TestReloadChangesUsersLimitsAndLog(t *testing.T) {
 	r.Stop()
 	r.mustEnd(t)
 	text, _ := os.ReadFile(log)
-	if !strings.Contains(string(text), `Reloaded server configuration changed="authorization, debug, log_file, syslog, max_payload"`) || !strings.Contains(string(text), "[DBG]") {
+	if !strings.Contains(string(text), `Reloaded server configuration changed="authorization, debug, log_file, syslog, max_payload, max_traced_msg_len, trace, trace_headers"`) || !strings.Contains(string(text), "[DBG]") {
 		t.Errorf("log:\n%s", text)
 	}
 }

@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 const (
@@ -60,6 +63,20 @@ func isLoopback(host string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// listenRemedy says what to do about an address that could not be listened on.
+func listenRemedy(err error) string {
+	var lookup *net.DNSError
+	switch {
+	case errors.As(err, &lookup):
+		return "-a and host take an address of this machine, without a port"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "this machine does not have that address: choose one that it has with -a, 0.0.0.0 for all"
+	case errors.Is(err, os.ErrPermission):
+		return "ports below 1024 may need privileges: choose another with -p"
+	}
+	return "is another server running there? choose a port with -p, an address with -a"
 }
 
 // listenAddress is what net.Listen is given.

@@ -157,6 +157,9 @@ func (l *Log) Reopen() error { return l.state.Load().out.reopen() }
 // IsFile reports whether the log goes to a file.
 func (l *Log) IsFile() bool { return l.state.Load().options.File != "" }
 
+// IsStderr reports whether the log goes to standard error.
+func (l *Log) IsStderr() bool { _, plain := l.state.Load().out.(*plainOutput); return plain }
+
 // Close writes what is left and closes file or connection. Later lines go to standard error.
 func (l *Log) Close() {
 	old := l.state.Load()

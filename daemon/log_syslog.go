@@ -191,10 +191,14 @@ func (s *syslogOutput) dial() bool {
 	var err error
 	if s.remote != "" {
 		network, address, _ := syslogAddress(s.remote) // openSyslog has checked it
-		s.conn, err = net.DialTimeout(network, address, syslogTimeout)
-		s.framed = network == "tcp" || network == "unix"
+		if network == "unix" {
+			err = s.dialLocal(address)
+		} else {
+			s.conn, err = net.DialTimeout(network, address, syslogTimeout)
+			s.framed = network == "tcp"
+		}
 	} else {
-		err = s.dialLocal()
+		err = s.dialLocal(localSyslogs...)
 	}
 	if err != nil {
 		s.conn = nil
@@ -204,8 +208,10 @@ func (s *syslogOutput) dial() bool {
 	return true
 }
 
-func (s *syslogOutput) dialLocal() (err error) {
-	for _, path := range localSyslogs {
+// dialLocal takes the first of the sockets that is there. Nothing in a path says which of its two
+// kinds a socket is; most are for datagrams.
+func (s *syslogOutput) dialLocal(paths ...string) (err error) {
+	for _, path := range paths {
 		for _, network := range []string{"unixgram", "unix"} {
 			s.conn, err = net.DialTimeout(network, path, syslogTimeout)
 			if err == nil {
@@ -220,7 +226,7 @@ func (s *syslogOutput) dialLocal() (err error) {
 // failed says so on standard error and lets some time pass until the next try.
 func (s *syslogOutput) failed(err error) {
 	s.notBefore = time.Now().Add(syslogRetry)
-	fmt.Fprintf(s.stderr, "edgebus: syslog: %v (next try in %v; %d lines lost)\n", err, syslogRetry, s.lost.Load())
+	fmt.Fprintf(s.stderr, "edgebus: syslog: %v (lines are lost, %d until now; next try in %v)\n", err, s.lost.Load()+1, syslogRetry)
 }
 
 func (s *syslogOutput) reopen() error { return nil }

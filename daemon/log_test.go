@@ -232,18 +232,18 @@ func TestLogGoesToStderrAfterClose(t *testing.T) {
 var syslogLine = regexp.MustCompile(`^<(\d+)>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d) \S+ edgebus \d+ - - (.*)$`)
 
 func TestSyslogOverDatagrams(t *testing.T) {
-	for _, network := range []string{"udp", "unixgram"} {
-		t.Run(network, func(t *testing.T) {
-			address := "127.0.0.1:0"
-			if network == "unixgram" {
-				address = filepath.Join(t.TempDir(), "log")
+	for _, scheme := range []string{"udp", "unixgram", "unix"} {
+		t.Run(scheme, func(t *testing.T) {
+			network, address := "udp", "127.0.0.1:0"
+			if scheme != "udp" {
+				network, address = "unixgram", filepath.Join(t.TempDir(), "log")
 			}
 			server, err := net.ListenPacket(network, address)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer server.Close()
-			url := network + "://" + server.LocalAddr().String()
+			url := scheme + "://" + server.LocalAddr().String()
 			l := mustOpenLog(t, LogOptions{RemoteSyslog: url, Stderr: io.Discard})
 			l.Logger().Warn("careful", "n", 1)
 			l.Logger().Info(strings.Repeat("x", 2*maxSyslogLine))

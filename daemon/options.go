@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
@@ -206,6 +207,9 @@ func (o *Options) check() (problems OptionErrors) {
 	}
 	if o.Port < randomPort || o.Port > 65535 {
 		fail("port", "port %d is not between 1 and 65535, nor -1 for any free one", o.Port)
+	}
+	if strings.ContainsAny(o.Server.ServerName, " \t\r\n") {
+		fail("server_name", "server_name %q has a blank in it: use - or _ instead", cut(o.Server.ServerName))
 	}
 	if o.Server.MaxPayload > o.Engine.MaxPending {
 		fail("max_payload", "max_payload %d is above max_pending %d: such a message could be sent to nobody", o.Server.MaxPayload, o.Engine.MaxPending)

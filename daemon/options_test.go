@@ -29,6 +29,7 @@ func TestOptionsThatDoNotFitTogetherAreRefusedWithTheirPlace(t *testing.T) {
 		"pending above total":   {"max_pending: 8MB\npending_total: 4MB", ":1:1: max_pending 8388608 is above pending_total 4194304"},
 		"two ports":             {"port: 4222\nlisten: 4333", ":2:1: listen says port 4333 and port says 4222"},
 		"two hosts":             {"listen: \"10.0.0.1:1\"\nhost: 10.0.0.2", `:1:1: listen says "10.0.0.1" and host says "10.0.0.2"`},
+		"blank in the name":     {"\nserver_name: \"a b\"", `:2:1: server_name "a b" has a blank in it`},
 		"no port":               {"port: 70000", ":1:1: port 70000 is not between 1 and 65535"},
 		"no listen":             {"listen: \"a:b\"", `:1:1: listen: "a:b": "b" is no port`},
 		"negative":              {"max_pending: -1", "max_pending is negative"},

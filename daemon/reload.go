@@ -103,6 +103,9 @@ func (o *Options) changedKeys(next *Options) (keys []string) {
 		"max_subscriptions":      o.Broker.MaxSubscriptions != next.Broker.MaxSubscriptions,
 		"max_sub_tokens":         o.Broker.MaxTokens != next.Broker.MaxTokens,
 		"debug":                  o.Log.Debug != next.Log.Debug,
+		"trace":                  o.Log.Trace != next.Log.Trace,
+		"trace_headers":          o.Server.TraceHeaders != next.Server.TraceHeaders,
+		"max_traced_msg_len":     o.Server.MaxTracedMsgLen != next.Server.MaxTracedMsgLen,
 		"logtime":                *o.Log.Time != *next.Log.Time || o.Log.TimeUTC != next.Log.TimeUTC,
 		"log_file, syslog":       !sameOutput(o.Log, next.Log),
 	} {

@@ -38,19 +38,33 @@ func (d *Daemon) Run(ctx context.Context) error {
 		{"engine", d.startEngine},
 		{"server", d.makeServer},
 		{"announce", d.announce},
-		{"listen", d.listen},
-		{"pid file", d.writePid},
-		{"ports file", d.writePorts},
+		{"", d.listen}, // these three name what they are about
+		{"", d.writePid},
+		{"", d.writePorts},
 		{"doors", func() error { d.serve(serving); return nil }},
 	} {
 		if err := s.do(); err != nil {
-			err = fmt.Errorf("%s: %w", s.what, err)
+			if s.what != "" {
+				err = fmt.Errorf("%s: %w", s.what, err)
+			}
+			d.sayFatal(err)
 			return errors.Join(err, d.stop())
 		}
 	}
 	d.open()
 	err := d.wait(ctx)
+	if err != nil {
+		d.sayFatal(err)
+	}
 	return errors.Join(err, d.stop())
+}
+
+// sayFatal writes why we end into a log that is kept somewhere. Whoever called Run shows the error
+// on standard error, so that a log which goes there does not need it again.
+func (d *Daemon) sayFatal(err error) {
+	if !d.log.IsStderr() {
+		d.logger.Log(context.Background(), LevelFatal, err.Error())
+	}
 }
 
 // stop is the other list: doors first, what they stand on after them. It works however far the

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -8,19 +11,54 @@ import (
 )
 
 // flagsFirst moves flags before the other arguments, because the parser stops at the first
-// of those, and people write `pub subject body --count 3`.
-func flagsFirst(flags []cli.Flag, args []string) []string {
+// of those, and people write `pub subject body --count 3`. A flag at the end that lacks its value
+// is an error here, because the parser would take what follows for it.
+func flagsFirst(flags []cli.Flag, args []string) ([]string, error) {
 	ordered := make([]string, 0, len(args)+1)
 	var others []string
-	walkArgs(flags, args, func(flag []string) { ordered = append(ordered, flag...) },
-		func(other string) { others = append(others, other) })
-	return append(append(ordered, "--"), others...)
+	var incomplete error
+	walkArgs(flags, args, func(flag []string, complete bool) {
+		ordered = append(ordered, flag...)
+		if !complete {
+			incomplete = fmt.Errorf("%s needs a value behind it", flag[0])
+		}
+	}, func(other string) { others = append(others, other) })
+	return append(append(ordered, "--"), others...), incomplete
 }
+
+// badValue says what a flag wants, where the parser only says that it could not read it.
+func badValue(flags []cli.Flag, err error) error {
+	found := parseError.FindStringSubmatch(err.Error())
+	if found == nil {
+		return err
+	}
+	value, name := found[1], found[2]
+	for _, f := range flags {
+		if !slices.Contains(f.Names(), name) {
+			continue
+		}
+		if len(name) > 1 {
+			name = "-" + name
+		}
+		switch f.(type) {
+		case *cli.DurationFlag:
+			return fmt.Errorf("-%s wants a time with its unit, such as 500ms, 5s or 2m, and got %s", name, value)
+		case *cli.IntFlag, *cli.Int64Flag, *cli.Uint64Flag, *cli.Float64Flag:
+			return fmt.Errorf("-%s wants a number and got %s", name, value)
+		case *cli.BoolFlag:
+			return fmt.Errorf("-%s wants true or false behind a =, or nothing, and got %s", name, value)
+		}
+	}
+	return err
+}
+
+// parseError is the text of the standard library's flag package; it has no type to ask for.
+var parseError = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-([^:]+): `)
 
 // wantsHelp reports whether -h or --help stands where a flag may stand.
 func wantsHelp(flags []cli.Flag, args []string) bool {
 	found := false
-	walkArgs(flags, args, func(flag []string) {
+	walkArgs(flags, args, func(flag []string, _ bool) {
 		switch flag[0] {
 		case "-h", "-help", "--help":
 			found = true
@@ -30,8 +68,8 @@ func wantsHelp(flags []cli.Flag, args []string) bool {
 }
 
 // walkArgs calls isFlag for each flag, with its value if that is an argument of its own, and
-// isOther for the rest.
-func walkArgs(flags []cli.Flag, args []string, isFlag func([]string), isOther func(string)) {
+// isOther for the rest. A flag that lacks its value is not complete.
+func walkArgs(flags []cli.Flag, args []string, isFlag func(flag []string, complete bool), isOther func(string)) {
 	takesValue := make(map[string]bool)
 	for _, f := range flags {
 		value := true
@@ -50,7 +88,7 @@ func walkArgs(flags []cli.Flag, args []string, isFlag func([]string), isOther fu
 			}
 			return
 		}
-		name, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 		needs, known := takesValue[name]
 		switch {
 		case !strings.HasPrefix(arg, "-") || arg == "-":
@@ -58,11 +96,10 @@ func walkArgs(flags []cli.Flag, args []string, isFlag func([]string), isOther fu
 		case !known && isNumber(arg):
 			isOther(arg) // a body such as -3
 		case needs && !hasValue && i+1 < len(args):
-			isFlag([]string{arg, args[i+1]})
+			isFlag([]string{arg, args[i+1]}, true)
 			i++
 		default:
-			_ = value
-			isFlag([]string{arg})
+			isFlag([]string{arg}, hasValue || !needs)
 		}
 	}
 }

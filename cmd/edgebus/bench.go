@@ -105,6 +105,9 @@ func planBench(c *cli.Context) (*bench, error) {
 	if c.Args().Len() > 1 {
 		return nil, usageError("bench takes one subject at most")
 	}
+	if err := checkTarget(c.Args().First()); err != nil {
+		return nil, err
+	}
 	b := &bench{
 		subject: c.Args().First(), queue: c.String("queue"), msgs: c.Int("msgs"), pubs: c.Int("pub"), subs: c.Int("sub"),
 		request: c.Bool("request"), rate: c.Float64("rate"), patience: c.Duration("timeout"), allReceived: make(chan struct{}),

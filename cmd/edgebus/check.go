@@ -65,7 +65,7 @@ func (p *program) checkConnection(c *cli.Context) error {
 			best = took
 		}
 	}
-	fmt.Fprintf(p.stdout, "connected to %s (%s, version %s), round trip %v\n", conn.Server(), conn.ServerName(), conn.ServerVersion(), best.Round(time.Microsecond))
+	fmt.Fprintf(p.stdout, "connected to %s (%s, NATS %s), round trip %v\n", conn.Server(), conn.ServerName(), conn.ServerVersion(), best.Round(time.Microsecond))
 	if most := c.Duration("max-rtt"); most > 0 && best > most {
 		return fmt.Errorf("round trip %v is above %v", best.Round(time.Microsecond), most)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -88,6 +89,35 @@ func connectionFlags(c *cli.Context) ([]client.Option, error) {
 	return options, nil
 }
 
+// tellOfLine says what happens to a connection that stays open for long. While the bus is away
+// every try to reach it fails alike; that is said once.
+func (p *program) tellOfLine() []client.Option {
+	var mu sync.Mutex
+	last := ""
+	news := func(text string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		old := last
+		last = text
+		return text != old
+	}
+	return []client.Option{
+		client.OnError(func(_ *client.Conn, _ *client.Subscription, err error) {
+			if news(err.Error()) {
+				p.say("%v", err)
+			}
+		}),
+		client.OnDisconnect(func(_ *client.Conn, err error) {
+			news("")
+			p.say("Disconnected: %v", err)
+		}),
+		client.OnReconnect(func(conn *client.Conn) {
+			news("")
+			p.say("Connected to %s again", conn.Server())
+		}),
+	}
+}
+
 func withInterrupt() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 }
@@ -101,6 +131,17 @@ func connectHint(err error) error {
 		return fmt.Errorf("%w; say --user and --password, or --token", err)
 	}
 	return err
+}
+
+// checkTarget refuses a subject that nobody can have meant to publish to: servers take wildcards
+// there as plain text, which subscribers of the same wildcard get and others do not.
+func checkTarget(subject string) error {
+	for token := range strings.SplitSeq(subject, ".") {
+		if token == "*" || token == ">" {
+			return usageError("a message goes to one subject, and %q has a wildcard: those are for sub", subject)
+		}
+	}
+	return nil
 }
 
 // headers reads -H flags, "Name: value".
@@ -147,7 +188,12 @@ func isTerminal(f any) bool {
 		return false
 	}
 	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	// The null device is a character device as well, and nobody sits behind it.
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
 
 // say prints a line about what is going on, with the time before it, as the nats tool does.

@@ -39,6 +39,12 @@ func commands() []command {
 	}
 }
 
+func isCommand(name string) bool {
+	return slices.ContainsFunc(commands(), func(row command) bool {
+		return row.name == name || slices.Contains(row.aliases, name)
+	})
+}
+
 // A program is one run of the command line.
 type program struct {
 	name           string // argv[0] without folder: prefix of errors, as operators know it
@@ -125,6 +131,14 @@ func (p *program) execute(cmd *cli.Command, row *command, args []string) error {
 		io.WriteString(p.stdout, help())
 		return nil
 	}
+	hint := p.name + " --help"
+	if row != nil {
+		hint = p.name + " " + row.name + " --help"
+	}
+	ordered, err := flagsFirst(cmd.Flags, args)
+	if err != nil {
+		return usageError("%w; try %q", err, hint)
+	}
 	app := &cli.App{
 		Name: "edgebus " + cmd.Name, Flags: cmd.Flags, Action: cmd.Action,
 		Writer: p.stdout, ErrWriter: p.stderr,
@@ -133,12 +147,8 @@ func (p *program) execute(cmd *cli.Command, row *command, args []string) error {
 		DisableSliceFlagSeparator: true,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			hint := p.name + " --help"
-			if row != nil {
-				hint = p.name + " " + row.name + " --help"
-			}
-			return usageError("%w; try %q", err, hint)
+			return usageError("%w; try %q", badValue(cmd.Flags, err), hint)
 		},
 	}
-	return app.Run(append([]string{p.name}, flagsFirst(cmd.Flags, args)...))
+	return app.Run(append([]string{p.name}, ordered...))
 }

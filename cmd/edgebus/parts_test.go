@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,15 +28,32 @@ func TestFlagsMayStandAnywhere(t *testing.T) {
 		{"a -", "-- a -"},
 		{"a -- --count 3", "-- a --count 3"},
 		{"a --unknown b", "--unknown -- a b"},
-		{"a --count", "--count -- a"},
+		{"a --count", "--count needs a value behind it"},
+		{"a --count=", "--count= -- a"},
 	}
 	for _, c := range cases {
-		if got := strings.Join(flagsFirst(flags, strings.Fields(c.in)), " "); got != c.want {
+		ordered, err := flagsFirst(flags, strings.Fields(c.in))
+		got := strings.Join(ordered, " ")
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
 			t.Errorf("%q became %q, want %q", c.in, got, c.want)
 		}
 	}
 	if wantsHelp(flags, []string{"a", "-H", "-h"}) || !wantsHelp(flags, []string{"a", "-h"}) || wantsHelp(flags, []string{"--", "-h"}) {
 		t.Error("-h is help only where a flag may stand")
+	}
+}
+
+func TestNobodySitsBehindTheNullDevice(t *testing.T) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if isTerminal(null) {
+		t.Error("the null device is taken for a terminal")
 	}
 }
 

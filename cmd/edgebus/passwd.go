@@ -19,7 +19,10 @@ import (
 
 const (
 	defaultCost = 11
-	// maxPasswordLine bounds what is read; bcrypt itself takes 72 bytes.
+	// What bcrypt takes.
+	minCost, maxCost = 4, 31
+	maxPassword      = 72
+	// maxPasswordLine bounds what is read.
 	maxPasswordLine = 1024
 )
 
@@ -41,6 +44,9 @@ func (p *program) passwd(c *cli.Context) error {
 	if c.Args().Present() {
 		return usageError("passwd takes no password as argument: others could read it in the list of processes")
 	}
+	if cost := c.Int("cost"); cost < minCost || cost > maxCost {
+		return usageError("--cost is %d and must be from %d to %d; each step doubles the work", cost, minCost, maxCost)
+	}
 	var password string
 	var err error
 	switch {
@@ -56,6 +62,9 @@ func (p *program) passwd(c *cli.Context) error {
 	}
 	if password == "" {
 		return errors.New("the password is empty; --generate makes one up")
+	}
+	if len(password) > maxPassword {
+		return fmt.Errorf("the password has %d bytes, and bcrypt takes %d at most", len(password), maxPassword)
 	}
 	hash, err := daemon.HashPassword(password, c.Int("cost"))
 	if err != nil {

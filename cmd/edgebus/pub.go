@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,6 +35,12 @@ func (p *program) pub(c *cli.Context) error {
 	if n := c.Args().Len(); n < 1 || n > 2 {
 		return usageError("pub takes a subject and a body; a body of several words needs quotes")
 	}
+	if c.Int("count") < 1 {
+		return usageError("--count must be above zero")
+	}
+	if err := checkTarget(c.Args().First()); err != nil {
+		return err
+	}
 	body, err := p.body(c)
 	if err != nil {
 		return err
@@ -58,7 +65,7 @@ func (p *program) pub(c *cli.Context) error {
 			m.Data = []byte(expand(body, done+1, ""))
 		}
 		if err := conn.PublishMsg(m); err != nil {
-			return err
+			return tooLarge(err, conn, m)
 		}
 		if each {
 			p.say("Published %d bytes to %q", len(m.Data), m.Subject)
@@ -77,6 +84,14 @@ func (p *program) pub(c *cli.Context) error {
 		p.say("Published %d messages to %q", done, subject)
 	}
 	return nil
+}
+
+// tooLarge adds the limit to an error that is about it.
+func tooLarge(err error, conn *client.Conn, m *client.Msg) error {
+	if errors.Is(err, client.ErrMaxPayload) {
+		return fmt.Errorf("%w: the body has %d bytes, and max_payload of the server is %d, headers included", err, len(m.Data), conn.MaxPayload())
+	}
+	return err
 }
 
 // flush waits until the bus has everything, and returns what it complained of meanwhile.

@@ -58,7 +58,7 @@ func (p *program) reply(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, conn, end, err := p.connection(c, client.OnError(func(_ *client.Conn, _ *client.Subscription, err error) { p.say("%v", err) }))
+	ctx, conn, end, err := p.connection(c, p.tellOfLine()...)
 	if err != nil {
 		return err
 	}

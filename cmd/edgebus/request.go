@@ -37,6 +37,12 @@ func (p *program) request(c *cli.Context) error {
 	if c.Int("replies") < 0 || c.Duration("reply-timeout") <= 0 {
 		return usageError("--replies must not be negative, and --reply-timeout must be above zero")
 	}
+	if c.Int("count") < 1 {
+		return usageError("--count must be above zero")
+	}
+	if err := checkTarget(c.Args().First()); err != nil {
+		return err
+	}
 	body, err := p.body(c)
 	if err != nil {
 		return err
@@ -78,7 +84,7 @@ func (p *program) ask(ctx context.Context, c *cli.Context, conn *client.Conn, m 
 	}
 	began := time.Now()
 	if err := conn.PublishMsg(m); err != nil {
-		return err
+		return tooLarge(err, conn, m)
 	}
 	for got := 0; want == 0 || got < want; got++ {
 		answer, err := nextAnswer(ctx, answers, got, c.Duration("reply-timeout"))

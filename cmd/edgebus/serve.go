@@ -88,8 +88,12 @@ func (p *program) serve(c *cli.Context) error {
 	switch arg := c.Args().First(); {
 	case arg == "version" || arg == "help":
 		return p.dispatch([]string{arg}) // nats-server takes them behind options as well
-	case arg != "":
+	case arg == "true" || arg == "false":
+		return usageError("unrecognized command: %q; the value of a switch stands behind a =, as in -logtime=%s", arg, arg)
+	case isCommand(arg):
 		return usageError("unrecognized command: %q; a command comes before its options: \"%s %s ...\"", arg, p.name, arg)
+	case arg != "":
+		return usageError("unrecognized command: %q; a configuration file is given with -c; try \"%s help\"", arg, p.name)
 	}
 	if c.IsSet("signal") {
 		return sendSignal(c.String("signal"))

@@ -22,7 +22,14 @@ func TestCommandLine(t *testing.T) {
 		{name: "unknown command behind options", args: []string{"-D", "xyz"}, code: 2, stderr: `edgebus: unrecognized command: "xyz".*`},
 		{name: "unknown option", args: []string{"--nosuch"}, code: 2, stderr: `edgebus: flag provided but not defined: -nosuch; try "edgebus --help"` + "\n"},
 		{name: "unknown option of a command", args: []string{"pub", "--nosuch", "a"}, code: 2, stderr: `edgebus: flag provided but not defined: -nosuch; try "edgebus pub --help"` + "\n"},
-		{name: "bad value", args: []string{"-p", "many"}, code: 2, stderr: `edgebus: invalid value "many" for flag -p: .*`},
+		{name: "bad value", args: []string{"-p", "many"}, code: 2, stderr: `edgebus: -p wants a number and got "many"; try "edgebus --help"` + "\n"},
+		{name: "bad switch", args: []string{"-logtime=maybe"}, code: 2, stderr: `edgebus: --logtime wants true or false behind a =.*"maybe".*`},
+		{name: "value of a switch", args: []string{"-logtime", "false"}, code: 2, stderr: `edgebus: unrecognized command: "false"; .*-logtime=false` + "\n"},
+		{name: "no value", args: []string{"-p", "4222", "-a"}, code: 2, stderr: `edgebus: -a needs a value behind it; try "edgebus --help"` + "\n"},
+		{name: "command behind options", args: []string{"-D", "pub", "a"}, code: 2, stderr: `edgebus: unrecognized command: "pub"; a command comes before its options: "edgebus pub ..."` + "\n"},
+		{name: "file without -c", args: []string{"-D", "a.conf"}, code: 2, stderr: `edgebus: unrecognized command: "a.conf"; a configuration file is given with -c; .*`},
+		{name: "name with a blank", args: []string{"-n", "a b"}, code: 1, stderr: `edgebus: server_name "a b" has a blank in it.*`},
+		{name: "port in the address", args: []string{"-a", "127.0.0.1:4222", "-p", "-1"}, code: 1, stderr: `.*edgebus: listen tcp: .*-a and host take an address of this machine, without a port.*`},
 		{name: "bad port", args: []string{"-p", "70000"}, code: 1, stderr: `edgebus: port 70000 is not between 1 and 65535.*`},
 		{name: "monitoring", args: []string{"-m", "8222"}, code: 1, stderr: "edgebus: --http_port: monitoring pages come in a later version; leave the option out\n"},
 		{name: "streams", args: []string{"-js"}, code: 1, stderr: "edgebus: --jetstream: .*not built yet.*"},
@@ -49,7 +56,7 @@ func TestHelpNamesEveryCommandAndOption(t *testing.T) {
 				t.Errorf("%q does not name %s", args, row.name)
 			}
 		}
-		for _, option := range []string{"--addr", "--port", "--config", "-DVV", "--user", "--pass", "--auth", "--pid", "--logtime_utc"} {
+		for _, option := range []string{"--addr", "--port", "--config", "-DVV", "--user", "--pass", "--auth", "--pid", "--logtime_utc", "--signal", "--log_size_limit", "--max_traced_msg_len"} {
 			if !strings.Contains(r.stdout, option) {
 				t.Errorf("%q does not name %s", args, option)
 			}
@@ -112,6 +119,16 @@ func TestServerStopsInOrder(t *testing.T) {
 		if _, err := os.Stat(pid); err == nil {
 			t.Errorf("%v: the pid file is still there", s)
 		}
+	}
+}
+
+func TestTwoSignalsAtOnceAreOne(t *testing.T) {
+	b := startBus(t)
+	b.cmd.Process.Signal(syscall.SIGTERM)
+	b.cmd.Process.Signal(syscall.SIGTERM)
+	r := b.wait()
+	if r.code != 0 || !strings.Contains(r.stderr, `[INF] Trapped "terminated" signal`) || !strings.Contains(r.stderr, "Server Exiting..") {
+		t.Error(r)
 	}
 }
 
@@ -195,9 +212,9 @@ func TestCommandLineWinsOverTheFileAlsoAfterReload(t *testing.T) {
 		t.Error("-D=false did not win")
 	}
 	// A mistake changes nothing and is told.
-	os.WriteFile(conf, []byte("nonsense: 1\n"), 0o600)
+	os.WriteFile(conf, []byte("nonsense: 1\ndebug: maybe\n"), 0o600)
 	b.cmd.Process.Signal(syscall.SIGHUP)
-	b.until("nothing has changed")
+	b.until(`\[ERR\] reload: nothing has changed: \S+:1:1: .*nonsense.*\n.*\[ERR\] \S+:2:1: debug: `)
 	if r := login("ann", "two"); r.code != 0 {
 		t.Error(r)
 	}
@@ -254,4 +271,23 @@ func TestPortInUseSaysWhatToTry(t *testing.T) {
 	b := startBus(t)
 	port := b.url[strings.LastIndexByte(b.url, ':')+1:]
 	step{name: "second server", args: []string{"-a", "127.0.0.1", "-p", port}, code: 1, stderr: ".*address already in use.*choose a port with -p.*"}.run(t, "")
+	log := filepath.Join(t.TempDir(), "log")
+	step{name: "second server with a log", args: []string{"-a", "127.0.0.1", "-p", port, "-l", log}, code: 1, stderr: "edgebus: listen tcp .*address already in use.*"}.run(t, "")
+	if text, _ := os.ReadFile(log); !strings.Contains(string(text), "[FTL] listen tcp ") {
+		t.Errorf("the log does not say why the server ended:\n%s", text)
+	}
+}
+
+func TestSubscriberSaysOnceThatTheBusIsAway(t *testing.T) {
+	b := startBus(t)
+	port := b.url[strings.LastIndexByte(b.url, ':')+1:]
+	sub := start(t, edgebusBinary, "", nil, "sub", "a", "-s", b.url, "--count", "1").until("Subscribing on a")
+	b.cmd.Process.Signal(os.Interrupt)
+	b.wait()
+	sub.until("connection refused")
+	startBus(t, "-a", "127.0.0.1", "-p", port)
+	sub.until("Connected to .* again")
+	if n := strings.Count(sub.stderr.String(), "connection refused"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, sub.stderr.String())
+	}
 }

@@ -1,13 +1,19 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/edgebus-io/edgebus/daemon"
 )
+
+// sameWord is how close together two signals to stop are one: supervisors and container runtimes
+// signal a process and its group, and a terminal's Ctrl-C may come along with theirs.
+const sameWord = 200 * time.Millisecond
 
 // handleSignals obeys signals until stop is called, which waits for the goroutine to end.
 func handleSignals(d *daemon.Daemon) (stop func()) {
@@ -29,7 +35,8 @@ func handleSignals(d *daemon.Daemon) (stop func()) {
 // it has, but for the word to stop.
 func obeySignals(d *daemon.Daemon, arrived <-chan os.Signal) {
 	var held []os.Signal
-	ready, stopping := d.Ready(), false
+	ready := d.Ready()
+	var stopping time.Time // zero: nobody has asked yet
 	for {
 		select {
 		case <-ready:
@@ -42,12 +49,16 @@ func obeySignals(d *daemon.Daemon, arrived <-chan os.Signal) {
 			case !open:
 				return
 			case s == os.Interrupt || s == syscall.SIGTERM:
-				if stopping {
+				switch {
+				case stopping.IsZero():
+					stopping = time.Now()
+					d.Logger().Info(fmt.Sprintf("Trapped %q signal", s))
+					d.Stop()
+				case time.Since(stopping) >= sameWord:
 					// Whoever asks twice does not want to wait for clients.
+					d.Logger().Warn(fmt.Sprintf("Trapped %q signal again: ending at once", s))
 					os.Exit(exitFailed)
 				}
-				stopping = true
-				d.Stop()
 			case ready == nil:
 				obey(d, s)
 			case !slices.Contains(held, s):

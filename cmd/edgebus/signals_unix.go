@@ -26,8 +26,12 @@ func obey(d *daemon.Daemon, s os.Signal) {
 	case syscall.SIGUSR2:
 		err = d.LameDuck()
 	}
-	if err != nil {
-		d.Logger().Error(err.Error())
+	if err == nil {
+		return
+	}
+	// A configuration file may have several mistakes: a line for each.
+	for line := range strings.Lines(err.Error()) {
+		d.Logger().Error(strings.TrimSuffix(line, "\n"))
 	}
 }
 

@@ -34,9 +34,7 @@ func (p *program) sub(c *cli.Context) error {
 	if c.Args().Len() == 0 {
 		return usageError("sub takes one subject or more; quote wildcards such as '>'")
 	}
-	ctx, conn, end, err := p.connection(c, client.OnError(func(_ *client.Conn, _ *client.Subscription, err error) { p.say("%v", err) }),
-		client.OnDisconnect(func(_ *client.Conn, err error) { p.say("Disconnected: %v", err) }),
-		client.OnReconnect(func(conn *client.Conn) { p.say("Connected to %s again", conn.Server()) }))
+	ctx, conn, end, err := p.connection(c, p.tellOfLine()...)
 	if err != nil {
 		return err
 	}

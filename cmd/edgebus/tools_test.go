@@ -139,11 +139,18 @@ func TestMistakesOfToolsSayWhatToTry(t *testing.T) {
 		{name: "unquoted body", args: []string{"pub", "a", "b", "c"}, code: 2, stderr: "edgebus: .*needs quotes\n"},
 		{name: "bad subject", args: []string{"pub", "a..b", "x"}, code: 1, stderr: `edgebus: client: subject "a..b": invalid subject` + "\n"},
 		{name: "bad header", args: []string{"pub", "a", "x", "-H", "novalue"}, code: 2, stderr: `edgebus: header "novalue" is not of the form Name:value` + "\n"},
-		{name: "too large", stdin: strings.Repeat("x", 2<<20), args: []string{"pub", "a"}, code: 1, stderr: `edgebus: client: publish to "a": message is larger than the server takes` + "\n"},
+		{name: "too large", stdin: strings.Repeat("x", 2<<20), args: []string{"pub", "a"}, code: 1, stderr: `edgebus: client: publish to "a": message is larger than the server takes: the body has 2097152 bytes, and max_payload of the server is 1048576, headers included` + "\n"},
 		{name: "no filter", args: []string{"sub"}, code: 2, stderr: "edgebus: sub takes one subject or more; quote wildcards.*"},
 		{name: "bad filter", args: []string{"sub", "a.>.b"}, code: 1, stderr: "edgebus: .*invalid subject\n"},
 		{name: "bad address", args: []string{"pub", "a", "x", "-s", "http://x"}, code: 1, stderr: "edgebus: bad server address: unknown scheme \"http\", use nats://\n"},
 		{name: "nobody there", args: []string{"pub", "a", "x", "-s", "nats://127.0.0.1:1"}, code: 1, stderr: "edgebus: .*connection refused; is the bus running there\\?.*"},
+		{name: "wildcard", args: []string{"pub", "a.*", "x"}, code: 2, stderr: `edgebus: a message goes to one subject, and "a.\*" has a wildcard: those are for sub` + "\n"},
+		{name: "request of a wildcard", args: []string{"request", ">", "x"}, code: 2, stderr: `edgebus: a message goes to one subject.*`},
+		{name: "bench of a wildcard", args: []string{"bench", "a.>"}, code: 2, stderr: `edgebus: a message goes to one subject.*`},
+		{name: "no messages", args: []string{"pub", "a", "x", "--count", "-1"}, code: 2, stderr: "edgebus: --count must be above zero\n"},
+		{name: "no value", args: []string{"pub", "a", "x", "--count"}, code: 2, stderr: `edgebus: --count needs a value behind it; try "edgebus pub --help"` + "\n"},
+		{name: "no number", args: []string{"pub", "a", "x", "--count", "many"}, code: 2, stderr: `edgebus: --count wants a number and got "many"; try "edgebus pub --help"` + "\n"},
+		{name: "no unit", args: []string{"sub", "a", "--timeout", "5"}, code: 2, stderr: `edgebus: --timeout wants a time with its unit, such as 500ms, 5s or 2m, and got "5"; .*`},
 		{name: "bad time", args: []string{"sub", "a", "--timeout", "0s"}, code: 2, stderr: "edgebus: --timeout must be above zero\n"},
 	}
 	for _, s := range steps {
@@ -167,7 +174,7 @@ func TestPermissionIsAnError(t *testing.T) {
 func TestCheckOfAConnection(t *testing.T) {
 	b := startBus(t, "-n", "gateway")
 	for _, s := range []step{
-		{name: "there", args: []string{"check", "--connect"}, stdout: `connected to 127.0.0.1:\d+ \(gateway, version \S+\), round trip \S+s` + "\n"},
+		{name: "there", args: []string{"check", "--connect"}, stdout: `connected to 127.0.0.1:\d+ \(gateway, NATS 2\S+\), round trip \S+s` + "\n"},
 		{name: "too slow", args: []string{"check", "--connect", "--max-rtt", "1ns"}, code: 1, stdout: "connected.*", stderr: "edgebus: round trip \\S+ is above 1ns\n"},
 		{name: "not there", args: []string{"check", "--connect", "-s", "127.0.0.1:1"}, code: 1, stderr: "edgebus: .*connection refused.*"},
 	} {
@@ -189,7 +196,7 @@ func TestPasswordHashLogsIn(t *testing.T) {
 		{name: "empty", args: []string{"passwd"}, code: 1, stderr: "edgebus: the password is empty; --generate makes one up\n"},
 		{name: "argument", args: []string{"passwd", "secret"}, code: 2, stderr: "edgebus: passwd takes no password as argument.*"},
 		{name: "too long", stdin: strings.Repeat("x", 100), args: []string{"passwd"}, code: 1, stderr: "edgebus: .*72.*"},
-		{name: "absurd cost", stdin: "x", args: []string{"passwd", "--cost", "99"}, code: 1, stderr: "edgebus: .*cost.*"},
+		{name: "absurd cost", stdin: "x", args: []string{"passwd", "--cost", "99"}, code: 2, stderr: "edgebus: --cost is 99 and must be from 4 to 31.*"},
 	} {
 		s.run(t, b.url)
 	}

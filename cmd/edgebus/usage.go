@@ -97,6 +97,8 @@ Server Options:
     -P, --pid <file>                 File to store PID
     -c, --config <file>              Configuration file
     -t                               Test configuration and exit
+    -sl,--signal <signal>=<pid>      Send signal to a running server (ldm, stop, quit, term, reopen, reload)
+                                     <pid> can be either a PID (e.g. 1) or the path to a PID file (e.g. /run/edgebus/edgebus.pid)
         --ports_file_dir <dir>       Creates a ports file in the specified directory (<executable_name>_<pid>.ports).
 
 Logging Options:
@@ -110,6 +112,8 @@ Logging Options:
     -VV                              Verbose trace
     -DV                              Debug and trace
     -DVV                             Debug and verbose trace
+        --log_size_limit <limit>     Logfile size limit in bytes (default: 10485760, -1: none)
+        --max_traced_msg_len <len>   Maximum printable length for traced messages (default: unlimited)
 
 Authorization Options:
         --user <user>                User required for connections
@@ -122,6 +126,8 @@ Common Options:
 
 Signals: INT and TERM stop in order, a second one at once; USR2 lame duck; USR1 reopens the
 log file; HUP reads the configuration file again.
+
+Switches take a value behind a =, as in -logtime=false. Options win over the configuration file.
 
 Not there yet: -m, -js, -sd, --tls... and the options of clusters; each says so when it is given.
 
