@@ -19,6 +19,7 @@ func FuzzLoad(f *testing.F) {
 		"a: [1, [2, {b: 3}], \"x\"]", "max_pending: 9999999tb", "port: 1.5", "ping_interval: 5", "tls {}", "a: true,b: no",
 		"{ authorization { user: a } ", "\xef\xbb\xbfport: 1", "\x00", "a: \"\xff\"", "key'with'quotes: 'v'", "a: b'c\ninclude x",
 		"include\n", "include", "include [", "\"include\" x", "include: x", "include = x", "a: #b\n", "a {#\n}", "a/: 1", "a: /b", "/",
+		"authorization {/include 'x' }", "authorization {/\ninclude x\n}", "a {//include x\n}", "a {/", "include\u00a0x", "a {/\"b\" 1}",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -109,8 +110,14 @@ func (s *scan) run() {
 // entry reads a key and its value, or an include.
 func (s *scan) entry(block *scanBlock) {
 	place := s.place()
-	key, quoted := s.key()
-	if !quoted && strings.EqualFold(key, "include") && s.pos < len(s.text) && isBlank(s.text[s.pos]) {
+	// Inside a block the parser passes over a lone slash, and takes what follows for the key's
+	// first letter, whatever it is.
+	slash := len(s.blocks) > 1 && s.text[s.pos] == '/'
+	if slash {
+		s.pos++
+	}
+	key, quoted := s.key(slash)
+	if next, _ := utf8.DecodeRuneInString(s.text[s.pos:]); !quoted && strings.EqualFold(key, "include") && unicode.IsSpace(next) {
 		s.skipBlanks()
 		target, _ := s.word("\r\n;} \t")
 		s.includes = append(s.includes, include{target, place})
@@ -134,20 +141,27 @@ func (s *scan) entry(block *scanBlock) {
 }
 
 // key reads a key, which ends at white space or a separator, or at its closing quote.
-func (s *scan) key() (string, bool) {
-	if c := s.text[s.pos]; c == '"' || c == '\'' {
+// With anyFirst its first letter may be any at all.
+func (s *scan) key(anyFirst bool) (string, bool) {
+	if s.pos == len(s.text) {
+		return "", false
+	}
+	if c := s.text[s.pos]; !anyFirst && (c == '"' || c == '\'') {
 		return s.quoted(c, false), true
 	}
 	start := s.pos
+	if anyFirst {
+		s.advance()
+	}
 	for s.pos < len(s.text) {
-		c := s.text[s.pos]
-		if isBlank(c) || c == '\n' || c == '\r' || c == '=' || c == ':' {
+		c, size := utf8.DecodeRuneInString(s.text[s.pos:])
+		if unicode.IsSpace(c) || c == '=' || c == ':' {
 			break
 		}
 		if s.pos > start && (c == '{' || c == '}' || c == ']') {
 			break
 		}
-		s.pos++
+		s.pos += size
 	}
 	return s.text[start:s.pos], false
 }
