@@ -20,6 +20,8 @@ type Broker struct {
 	maxSubscriptions atomic.Int32
 	maxTokens        atomic.Int32
 
+	answers answers
+
 	mu       sync.Mutex
 	accounts map[string]*Account // under mu
 	lanes    uint32              // bits of Peer.touched that are given out; under mu

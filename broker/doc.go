@@ -15,8 +15,8 @@
 //
 // In this order, never upward, at most one of each: Broker.mu, Account.mu, a sink's own lock.
 // No lock of ours is held over Deliver, Wake or Rest. The functions given to Watch run under
-// Account.mu and may only enqueue. A peer's table of reply permissions has a lock of its own
-// under which nothing else happens.
+// Account.mu and may only enqueue. A peer's table of reply permissions has a lock of its own, and
+// so has the list of these tables, above it; nothing else happens under either.
 //
 // # Seeing a subscription
 //

@@ -26,6 +26,7 @@ type Lane struct {
 	touched []touch
 	seen    map[*Peer]struct{} // stands in for the bit if there is none
 	pending int                // bytes, about
+	effort  int                // see Effort
 
 	// Publish's own, empty between calls.
 	spent []*Sub // had their last message
@@ -68,6 +69,12 @@ func (l *Lane) Close() {
 
 // Full reports whether so much is pending since the last Flush that there should be another.
 func (l *Lane) Full() bool { return l.pending >= fullBytes }
+
+// Effort counts what publishing and asking has taken since the lane was made, in deliveries, about:
+// subscriptions that were tried, whether they took the message or not, and steps of matching. It
+// goes up only. An adapter stops by it after its share of a turn: someone who has made a hundred
+// thousand filters can have each message matched with all of them and delivered to none.
+func (l *Lane) Effort() int { return l.effort }
 
 // touch notes that p's sink is to be woken.
 func (l *Lane) touch(p, by *Peer) {

@@ -3,11 +3,11 @@ package broker
 // Options are the core's bounds. Zero means the default.
 type Options struct {
 	// MaxSubscriptions bounds the subscriptions of one peer that is not Remote. Default 0: no
-	// bound. A subscription costs about 300 bytes.
+	// bound; daemon has one of its own. A subscription costs about 300 bytes.
 	MaxSubscriptions int `conf:"max_subscriptions,alias=max_subs"`
 
 	// MaxTokens bounds the tokens of a subscription's subject, for peers that are not Remote.
-	// Default 0: no bound.
+	// Default 0: no bound; daemon has one of its own.
 	MaxTokens int `conf:"max_sub_tokens,alias=max_subscription_tokens"`
 
 	// CacheSlots bounds the subjects whose subscribers a lane remembers; it is rounded up to a
@@ -53,8 +53,15 @@ const (
 	// account's lock.
 	detachBatch = 256
 
-	// maxReplies bounds the reply subjects that one peer may be allowed to answer on at a time.
-	maxReplies = 4096
+	// maxReplies bounds the reply subjects that one peer may be allowed to answer on at a time, and
+	// maxReplyBytes what they take. allReplyBytes bounds that of all peers together: one request to
+	// a subject that a thousand devices listen to is kept a thousand times.
+	maxReplies    = 4096
+	maxReplyBytes = 256 << 10
+	allReplyBytes = 8 << 20
+
+	// replyBytes is what one reply subject takes besides its text.
+	replyBytes = 96
 
 	// maxWeight bounds the members that a link may claim to speak for.
 	maxWeight = 1 << 20

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"sync"
 	"sync/atomic"
 
 	"github.com/edgebus-io/edgebus/auth"
@@ -194,11 +193,8 @@ func (p *Peer) Subs(f func(*Sub)) {
 	}
 }
 
-// ownResults are for OwnInterest of peers with many subscriptions.
-var ownResults = sync.Pool{New: func() any { return new(subject.Result[*Sub]) }}
-
 // OwnInterest returns one of the peer's own plain subscriptions that match, or nil.
-func (p *Peer) OwnInterest(literal []byte) *Sub {
+func (p *Peer) OwnInterest(l *Lane, literal []byte) *Sub {
 	a := p.account
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -210,13 +206,10 @@ func (p *Peer) OwnInterest(literal []byte) *Sub {
 		}
 		return nil
 	}
-	r := ownResults.Get().(*subject.Result[*Sub])
-	defer func() {
-		r.Reset()
-		ownResults.Put(r)
-	}()
-	a.index.Match(literal, r)
-	for _, s := range r.Plain {
+	defer l.forgetMatches()
+	a.index.Match(literal, &l.matches)
+	l.effort += l.matches.Steps
+	for _, s := range l.matches.Plain {
 		if s.peer == p && !s.Closed() {
 			return s
 		}
@@ -258,11 +251,13 @@ func (p *Peer) permit(id *auth.Identity) {
 		perms = id.Perms
 	}
 	limits, ok := perms.Responses()
-	switch {
+	switch old := p.replies.Load(); {
 	case !ok:
 		p.replies.Store(nil)
-	case p.replies.Load() == nil || p.replies.Load().limits != limits:
-		p.replies.Store(newReplies(limits))
+		old.close()
+	case old == nil || old.limits != limits:
+		p.replies.Store(p.account.broker.newReplies(limits))
+		old.close()
 	}
 	p.perms.Store(perms)
 }
@@ -273,6 +268,7 @@ func (p *Peer) Detach() {
 	if p.closed.Swap(true) {
 		return
 	}
+	p.replies.Load().close()
 	a := p.account
 	a.peers.Add(-1)
 	for more := true; more; {

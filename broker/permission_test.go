@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,7 +150,7 @@ func TestResponsesAreAllowedOnceReceived(t *testing.T) {
 
 func TestOpenResponsesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReplies(auth.Responses{Max: 1, Expires: time.Minute})
+		r := New(Options{}).newReplies(auth.Responses{Max: 1, Expires: time.Minute})
 		for i := range 3 * maxReplies {
 			r.allow(fmt.Append(nil, "r.", i))
 			if len(r.grants) > maxReplies {
@@ -169,8 +170,63 @@ func TestOpenResponsesAreBounded(t *testing.T) {
 	})
 }
 
+// Reply subjects may be as long as a protocol line, and one request may reach thousands of peers that
+// each keep it: the bytes are bounded too, for each and for all.
+func TestOpenResponsesAreBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Options{})
+		one := b.newReplies(auth.Responses{Max: 1, Expires: time.Minute})
+		tail := strings.Repeat("x", 4000)
+		for i := range 2 * maxReplyBytes / len(tail) {
+			one.allow(fmt.Append(nil, i, tail))
+			if one.bytes > maxReplyBytes || b.answers.bytes.Load() != one.bytes {
+				t.Fatalf("one peer keeps %d bytes, all %d", one.bytes, b.answers.bytes.Load())
+			}
+		}
+		var all []*replies
+		for range 2 * allReplyBytes / maxReplyBytes {
+			all = append(all, b.newReplies(auth.Responses{Max: 1, Expires: time.Minute}))
+		}
+		for i := range maxReplyBytes / len(tail) {
+			for _, r := range all {
+				r.allow(fmt.Append(nil, i, tail))
+			}
+			if n := b.answers.bytes.Load(); n > allReplyBytes {
+				t.Fatalf("all peers keep %d bytes", n)
+			}
+		}
+		newest := fmt.Append(nil, maxReplyBytes/len(tail)-1, tail)
+		for _, r := range all {
+			if !r.use(newest) {
+				t.Fatal("the newest was not allowed")
+			}
+		}
+		// Those who are handed nothing any more do not hold the room of others for ever.
+		time.Sleep(2 * time.Minute)
+		before := len(all)
+		for range allReplyBytes / maxReplyBytes / 4 {
+			all = append(all, b.newReplies(auth.Responses{Max: 1, Expires: time.Minute}))
+		}
+		for _, r := range all[before:] {
+			for i := range maxReplyBytes / len(tail) {
+				r.allow(fmt.Append(nil, i, tail))
+			}
+		}
+		if n := b.answers.bytes.Load(); n > allReplyBytes/4 {
+			t.Errorf("%d bytes are kept, most of which have expired", n)
+		}
+		for _, r := range append(all, one) {
+			r.close()
+			r.allow([]byte("late"))
+		}
+		if n := b.answers.bytes.Load(); n != 0 || len(b.answers.peers) != 0 {
+			t.Errorf("%d bytes and %d peers are left when all are gone", n, len(b.answers.peers))
+		}
+	})
+}
+
 func TestResponsesWithoutEnd(t *testing.T) {
-	r := newReplies(auth.Responses{Max: -1, Expires: -1})
+	r := New(Options{}).newReplies(auth.Responses{Max: -1, Expires: -1})
 	r.allow([]byte("r"))
 	for range 100 {
 		if !r.use([]byte("r")) {

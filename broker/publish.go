@@ -24,6 +24,7 @@ func (p *Peer) Publish(l *Lane, m *Msg) (delivered int, err error) {
 		s.tally.add(Denied, 1)
 		return 0, ErrPublishDenied
 	}
+	l.effort += int(s.plain) + len(s.groups) + len(s.links)
 	lost := s.denied != 0
 	for _, sub := range s.subs[:s.plain] {
 		if took, why := l.hand(p, m, sub); took {
@@ -164,6 +165,7 @@ func (l *Lane) serveGroup(p *Peer, m *Msg, members []*Sub) (took bool, why Reaso
 	}
 	first := l.draw(len(members))
 	for i := range members {
+		l.effort++
 		at := first + i
 		if at >= len(members) {
 			at -= len(members)

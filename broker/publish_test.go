@@ -301,6 +301,7 @@ func testTagOfASpentSubscription(t *testing.T, p *Peer) {
 
 func TestFindSurvivesManySubscriptions(t *testing.T) {
 	b := New(Options{})
+	l := b.NewLane()
 	p, _ := attach(b, Traits{})
 	subs := map[string]*Sub{}
 	for i := range 100 {
@@ -323,26 +324,27 @@ func TestFindSurvivesManySubscriptions(t *testing.T) {
 		if p.Find(tag) != s || p.FindBytes([]byte(tag)) != s {
 			t.Errorf("%q is not found", tag)
 		}
-		if own := p.OwnInterest([]byte("a." + tag)); own != s {
+		if own := p.OwnInterest(l, []byte("a."+tag)); own != s {
 			t.Errorf("own interest in a.%s is %v", tag, own)
 		}
 	}
-	if p.Find("0") != nil || p.Find("") != nil || seen != len(subs) || p.OwnInterest([]byte("a.0")) != nil {
+	if p.Find("0") != nil || p.Find("") != nil || seen != len(subs) || p.OwnInterest(l, []byte("a.0")) != nil {
 		t.Errorf("saw %d of %d, or one that is gone", seen, len(subs))
 	}
 }
 
 func TestOwnInterestIsPlainAndOwn(t *testing.T) {
 	b := New(Options{})
+	l := b.NewLane()
 	p, _ := attach(b, Traits{})
 	other, _ := attach(b, Traits{})
 	mustSubscribe(t, other, "r.x", "", "1")
 	mustSubscribe(t, p, "r.x", "q", "1")
-	if p.OwnInterest([]byte("r.x")) != nil {
+	if p.OwnInterest(l, []byte("r.x")) != nil {
 		t.Error("a queue subscription or another peer's counted")
 	}
 	want := mustSubscribe(t, p, "r.*", "", "2")
-	if p.OwnInterest([]byte("r.x")) != want || p.OwnInterest([]byte("r")) != nil {
+	if p.OwnInterest(l, []byte("r.x")) != want || p.OwnInterest(l, []byte("r")) != nil {
 		t.Error("the wildcard was not found, or too much was")
 	}
 }

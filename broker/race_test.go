@@ -101,7 +101,9 @@ func TestReturnedSubscribeIsSeenByTheNextPublish(t *testing.T) {
 				return
 			}
 			p.Unsubscribe(s, 0)
+			sink.mu.Lock() // another lane may be in the middle of its last Deliver
 			after := s.Delivered()
+			sink.mu.Unlock()
 			pub.Publish(l, &Msg{Subject: []byte(subject)})
 			if s.Delivered() != after {
 				t.Errorf("lane %d: %q got a message after it was removed", i, filter)

@@ -94,8 +94,14 @@ func (l *Lane) fill(s *slot, route []byte) {
 	s.generation = a.generations[s.token].Load()
 	s.wild = a.generations[wildGeneration].Load()
 	a.index.Match(route, &l.matches)
+	l.effort += l.matches.Steps
 	l.arrange(s, route)
 	a.mu.RUnlock()
+	l.forgetMatches()
+}
+
+// forgetMatches empties the scratch of a match, and lets go of one that has become large.
+func (l *Lane) forgetMatches() {
 	large := cap(l.matches.Plain) > keptMatches
 	l.matches.Reset()
 	if large {

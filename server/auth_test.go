@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/broker"
+	"github.com/edgebus-io/edgebus/engine"
 )
 
 const violationLine = "-ERR 'Authorization Violation'\r\n"
@@ -174,4 +175,48 @@ func TestReloadTakesWhatIsNoLongerAllowed(t *testing.T) {
 		`-ERR 'Permissions Violation for Subscription to "ok.b" using queue "q" (sid "2")'` + "\r\n")
 	stays.send("PUB ok.a 0\r\n\r\nPUB r 0\r\n\r\nPING\r\n")
 	stays.expect("MSG r 3 0\r\n\r\nPONG\r\n")
+}
+
+// A password that is being checked while its user is taken out of the configuration opens nothing,
+// and one whose user is allowed less by then opens no more than that.
+func TestReloadWhileAPasswordIsChecked(t *testing.T) {
+	hash := mustHash(t, "pw")
+	before := auth.Options{Users: []auth.User{{User: "goes", Password: hash}, {User: "stays", Password: hash}}}
+	after, err := auth.New(auth.Options{Users: []auth.User{{User: "stays", Password: hash, Permissions: &auth.PermissionOptions{
+		Subscribe: &auth.SubjectOptions{Allow: []string{"r"}}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ user, want string }{
+		{"goes", violationLine},
+		{"stays", `-ERR 'Permissions Violation for Subscription to "a"'` + "\r\nPONG\r\n"},
+	} {
+		t.Run(c.user, func(t *testing.T) {
+			r := startOn(t, engine.Options{Workers: 1}, Options{}, before, broker.Options{})
+			// The only worker is busy until the configuration has changed.
+			release := make(chan struct{})
+			busy := r.sessionOf(r.dial())
+			busy.onOwner(func(*engine.Loop) {
+				if !busy.conn.Away(func() { <-release }, func(*engine.Loop) {}) {
+					t.Error("no worker")
+				}
+			})
+			w := r.dial()
+			s := r.sessionOf(w)
+			w.send(`CONNECT {"verbose":false,"user":"` + c.user + `","pass":"pw"}` + "\r\nSUB a 1\r\nPING\r\n")
+			eventually(t, "the password waits to be checked", func() (away bool) {
+				s.onOwner(func(*engine.Loop) { away = s.is(isAway) })
+				return away
+			})
+			if err := r.server.Reload(Options{}, after); err != nil {
+				t.Fatal(err)
+			}
+			close(release)
+			if w.t = t; c.user == "goes" {
+				w.expectClosed(c.want)
+			} else {
+				w.expect(c.want)
+			}
+		})
+	}
 }

@@ -92,9 +92,12 @@ const (
 	// measureAgain is when the round trip is measured again however busy a client is.
 	measureAgain = int64(time.Hour)
 
-	// maxDeliveries is how many messages one call of Data delivers at most before other
-	// connections have their turn.
-	maxDeliveries = 4096
+	// maxEffort is how much one call of Data does at most, in deliveries, before other connections
+	// have their turn; see broker.Lane.Effort.
+	maxEffort = 4096
+
+	// maxClaimed bounds what is logged of a user name that was refused.
+	maxClaimed = 64
 
 	// maxAbouts bounds the table of descriptions that connections share.
 	maxAbouts = 512

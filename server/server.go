@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -226,8 +227,8 @@ func (s *Server) logClosed(c *session, why *closing) {
 		slog.String("reason", why.reason),
 	}
 	if c.about != nil {
-		if c.about.identity.User != "" {
-			attrs = append(attrs, slog.String("user", c.about.identity.User))
+		if user := cmp.Or(c.about.identity.User, c.about.claimed); user != "" {
+			attrs = append(attrs, slog.String("user", user))
 		}
 		if c.about.name != "" {
 			attrs = append(attrs, slog.String("name", c.about.name))

@@ -79,6 +79,7 @@ func (s *session) age(now int64) time.Duration {
 type about struct {
 	name, lang, version string
 	identity            *auth.Identity
+	claimed             string // the user that was refused
 }
 
 // A work is what one call of Data needs and no connection keeps.
@@ -208,6 +209,7 @@ func (s *session) doDuePing(set *settings, now int64) bool {
 	measure := s.rtt == 0 || now-s.pingSent > measureAgain
 	switch {
 	case now-s.lastIn < interval && !measure:
+	case s.pingsOut > 0 && s.conn.Held(now-interval): // its answer may lie there unread
 	case int(s.pingsOut) >= set.PingMax:
 		s.door.server.stale.Add(1)
 		s.close(errStale)

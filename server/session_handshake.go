@@ -110,7 +110,7 @@ func (s *session) doConnect(set *settings, w *work, args []byte) error {
 	s.set(takesInfo, c.protocol == 1)
 
 	if s.about != nil && !c.hasUser && !c.hasPassword && !c.hasSecret {
-		return s.admit(set, c, s.about.identity)
+		return s.admit(c, s.about.identity)
 	}
 	var given auth.Credentials
 	if set.directory.Required() {
@@ -121,13 +121,15 @@ func (s *session) doConnect(set *settings, w *work, args []byte) error {
 	case slow != nil:
 		return s.admitLater(set, c, slow)
 	case err != nil:
-		return s.refuse(err)
+		return s.refuse(c, err)
 	}
-	return s.admit(set, c, id)
+	return s.admit(c, id)
 }
 
-// refuse turns an error of the directory into what the client is told.
-func (s *session) refuse(err error) error {
+// refuse turns an error of the directory into what the client is told, and remembers for the log who
+// it said it was.
+func (s *session) refuse(c *connectRequest, err error) error {
+	s.about = &about{name: string(c.name), claimed: string(c.user[:min(len(c.user), maxClaimed)]), identity: &auth.Identity{}}
 	if err == auth.ErrNoCredentials {
 		return s.fail(errNoCredentials)
 	}
@@ -141,10 +143,17 @@ func (s *session) admitLater(set *settings, c *connectRequest, slow func() (*aut
 	var err error
 	away := s.conn.Away(func() { id, err = slow() }, func(*engine.Loop) {
 		s.flags &^= isAway
+		if now := s.door.server.settings.Load(); err == nil && now.directory != set.directory {
+			// Reload has passed by a client that was nobody yet. It is treated as one that had just
+			// come in: its user may be gone by now, or be allowed less.
+			if id = now.directory.Lookup(id.User); id == nil {
+				err = auth.ErrCredentials
+			}
+		}
 		if err != nil {
-			err = s.refuse(err)
+			err = s.refuse(kept, err)
 		} else {
-			err = s.admit(set, kept, id)
+			err = s.admit(kept, id)
 		}
 		if err != nil {
 			s.conn.Close(err)
@@ -160,7 +169,7 @@ func (s *session) admitLater(set *settings, c *connectRequest, slow func() (*aut
 }
 
 // admit lets the client in as id, if the rest of its CONNECT is right.
-func (s *session) admit(set *settings, c *connectRequest, id *auth.Identity) error {
+func (s *session) admit(c *connectRequest, id *auth.Identity) error {
 	switch {
 	case len(c.account) > 0 || c.newAccount:
 		return s.fail(errForeignAccount)

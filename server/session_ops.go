@@ -15,8 +15,8 @@ func (s *session) Data(l *engine.Loop, in []byte) (used int, err error) {
 	lane := l.Local().(*broker.Lane)
 	w := works.Get().(*work)
 	op := &w.op
-	delivered, active := 0, false
-	for used < len(in) && delivered < maxDeliveries && err == nil && !s.is(isAway) {
+	active, most := false, lane.Effort()+maxEffort
+	for used < len(in) && lane.Effort() < most && err == nil && !s.is(isAway) {
 		if s.peer == nil {
 			if err = s.mayBegin(set, in[used]); err != nil {
 				break
@@ -39,13 +39,13 @@ func (s *session) Data(l *engine.Loop, in []byte) (used int, err error) {
 		active = active || op.Verb != parser.Pong
 		switch op.Verb {
 		case parser.Pub:
-			delivered += s.doPub(lane, w)
+			s.doPub(lane, w)
 		case parser.HPub:
 			if !s.is(hasHeaders) {
 				err = s.fail(errNoHeaders)
 				break
 			}
-			delivered += s.doPub(lane, w)
+			s.doPub(lane, w)
 		case parser.Ping:
 			s.doPing(set)
 		case parser.Pong:
@@ -58,11 +58,13 @@ func (s *session) Data(l *engine.Loop, in []byte) (used int, err error) {
 			err = s.doRare(set, w)
 		}
 	}
-	if delivered >= maxDeliveries {
+	if lane.Effort() >= most {
 		l.Again(s.conn)
 	}
 	if active {
 		s.lastIn = l.Now()
+	} else if used == len(in) {
+		l.Lull()
 	}
 	w.release()
 	s.settle()
@@ -85,23 +87,22 @@ func (s *session) doRare(set *settings, w *work) error {
 }
 
 // doPub publishes one message.
-func (s *session) doPub(lane *broker.Lane, w *work) (delivered int) {
+func (s *session) doPub(lane *broker.Lane, w *work) {
 	op := &w.op
 	s.inMsgs++
 	s.inBytes += uint64(len(op.Header) + len(op.Payload))
 	if s.flags&(isVerbose|isPedantic) != 0 || isReserved(op.Subject) || isReservedReply(op.Reply) {
-		delivered = s.doCarefulPub(lane, w)
+		s.doCarefulPub(lane, w)
 	} else {
-		delivered, _ = s.publish(lane, w)
+		s.publish(lane, w)
 	}
 	if lane.Full() {
 		lane.Flush()
 	}
-	return delivered
 }
 
 // doCarefulPub is doPub with checks that a client asks for, or of subjects that are not for clients.
-func (s *session) doCarefulPub(lane *broker.Lane, w *work) (delivered int) {
+func (s *session) doCarefulPub(lane *broker.Lane, w *work) {
 	op := &w.op
 	if s.is(isPedantic) && !isLiteral(op.Subject) {
 		s.complain(wireInvalidPublishSubject, nil, "") // and goes on
@@ -110,41 +111,39 @@ func (s *session) doCarefulPub(lane *broker.Lane, w *work) (delivered int) {
 	switch {
 	case isReserved(op.Subject), !allowed && isReservedReply(op.Reply):
 		s.complain(wireDeniedPublish, op.Subject, "")
-		return 0
+		return
 	case isReservedReply(op.Reply):
 		s.complain(wireDeniedReply, op.Reply, "")
-		return 0
+		return
 	}
 	// +OK goes out before a MSG that the message may cause here. Only for an answer that
 	// allow_responses may permit it is not known yet.
 	if allowed {
 		s.sayOK()
 	}
-	delivered, ok := s.publish(lane, w)
-	if ok && !allowed {
+	if ok := s.publish(lane, w); ok && !allowed {
 		s.sayOK()
 	}
-	return delivered
 }
 
 // publish hands a message to the broker, and answers for those who are not there.
-func (s *session) publish(lane *broker.Lane, w *work) (delivered int, ok bool) {
+func (s *session) publish(lane *broker.Lane, w *work) (ok bool) {
 	op, m := &w.op, &w.msg
 	m.Subject, m.Reply, m.Header, m.Payload = op.Subject, op.Reply, op.Header, op.Payload
 	delivered, err := s.peer.Publish(lane, m)
 	if err != nil {
 		s.complain(wireDeniedPublish, op.Subject, "")
-		return 0, false
+		return false
 	}
 	if delivered == 0 && len(op.Reply) > 0 && s.is(wantsNoResponders) {
-		s.sayNoResponders(op)
+		s.sayNoResponders(lane, op)
 	}
-	return delivered, true
+	return true
 }
 
 // sayNoResponders tells a requester that nobody has got its request, where it waits for the answer.
-func (s *session) sayNoResponders(op *parser.Op) {
-	sub := s.peer.OwnInterest(op.Reply)
+func (s *session) sayNoResponders(lane *broker.Lane, op *parser.Op) {
+	sub := s.peer.OwnInterest(lane, op.Reply)
 	if sub == nil {
 		return
 	}

@@ -202,7 +202,7 @@ func TestManyDeliveriesOfOneReadAllArrive(t *testing.T) {
 	sub.send("SUB a 1\r\nPING\r\n")
 	sub.expect("PONG\r\n")
 	pub := r.connect(quiet)
-	n := 3 * maxDeliveries
+	n := 3 * maxEffort
 	pub.send(strings.Repeat("PUB a 1\r\nx\r\n", n))
 	sub.expect(strings.Repeat("MSG a 1 1\r\nx\r\n", n))
 }

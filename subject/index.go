@@ -58,6 +58,7 @@ var twoDots = []byte("..")
 func (x *Index[T]) walk(n *node[T], rest []byte, r *Result[T]) {
 	var none T
 	for {
+		r.Steps++
 		if n.ends > 0 {
 			if i := findEnd(x, n, x.hash(n, rest), rest); i >= 0 {
 				x.take(x.filters.values[i], r)
@@ -101,7 +102,10 @@ func (x *Index[T]) take(head T, r *Result[T]) {
 	mark := *head.Slot()
 	if mark < 0 {
 		x.takeSet(x.sets[-1-mark], r)
-	} else if queue := head.Queue(); queue == "" {
+		return
+	}
+	r.Steps++
+	if queue := head.Queue(); queue == "" {
 		r.Plain = append(r.Plain, head)
 	} else {
 		g := r.group(queue)
@@ -110,6 +114,7 @@ func (x *Index[T]) take(head T, r *Result[T]) {
 }
 
 func (x *Index[T]) takeSet(s *set[T], r *Result[T]) {
+	r.Steps += s.size()
 	r.Plain = append(r.Plain, s.plain...)
 	if s.named == nil {
 		return

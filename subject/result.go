@@ -6,6 +6,10 @@ type Result[T Entry] struct {
 	Plain  []T        // entries without a queue, in no order
 	Groups []Group[T] // one for each queue name, whatever filters its members use
 
+	// Steps is what finding them has taken: nodes visited and entries found. Whoever publishes can
+	// tell by it who asks for much, which may be somebody with no match at all.
+	Steps int
+
 	byName map[string]int // places in Groups by name; empty up to manyGroups
 }
 
@@ -22,6 +26,7 @@ const manyGroups = 16
 func (r *Result[T]) Reset() {
 	clear(r.Plain)
 	r.Plain = r.Plain[:0]
+	r.Steps = 0
 	for i := range r.Groups {
 		g := &r.Groups[i]
 		g.Queue = ""
