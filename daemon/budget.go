@@ -11,11 +11,12 @@ import (
 
 // What single things take, measured and rounded up.
 const (
-	runtimeBytes    = 8 << 20   // the program itself: runtime, code in use, stacks
-	loopBytes       = 256 << 10 // input buffer, events, pooled output
-	cacheBytes      = 2 << 20   // a lane's match cache when it is full
-	connectionBytes = 1 << 10   // an idle connection with two subscriptions
-	syslogBytes     = syslogQueue * maxSyslogLine
+	runtimeBytes      = 8 << 20   // the program itself: runtime, code in use, stacks
+	loopBytes         = 256 << 10 // input buffer, events, pooled output
+	cacheBytes        = 2 << 20   // a lane's match cache when it is full
+	subscriptionBytes = 300       // with its text and its part of the index
+	connectionBytes   = 1 << 10   // an idle connection with two subscriptions
+	syslogBytes       = syslogQueue * maxSyslogLine
 
 	// The default of max_connections: as nats-server's, where a quarter of memory_limit has room
 	// for it.

@@ -173,10 +173,33 @@ func (o *Options) fill(limit int64) {
 	if o.Server.MaxConnections == 0 {
 		o.Server.MaxConnections = defaultConnections(o.MemoryLimit, maxDescriptors())
 	}
-	if o.Broker.MaxSubscriptions == -1 {
-		o.Broker.MaxSubscriptions = 0 // nats-server's other way to say "no bound"
-	}
+	o.Broker.MaxSubscriptions = boundOr(o.Broker.MaxSubscriptions, defaultSubscriptions(o.MemoryLimit))
+	o.Broker.MaxTokens = boundOr(o.Broker.MaxTokens, defaultMaxTokens)
 	o.Log.fill()
+}
+
+// defaultMaxTokens is many times what anybody uses. A subscription with wildcards costs about 100
+// bytes for each token, so that without a bound a megabyte sent would take fifty.
+const defaultMaxTokens = 128
+
+// boundOr is a bound as the core takes it: 0 there is none, -1 in a file is none, and 0 in a file,
+// or nothing, is the default.
+func boundOr(n, otherwise int) int {
+	switch n {
+	case -1:
+		return 0
+	case 0:
+		return otherwise
+	}
+	return n
+}
+
+// defaultSubscriptions lets one client have a quarter of the memory.
+func defaultSubscriptions(limit int64) int {
+	if limit <= 0 {
+		limit = unknownMemory
+	}
+	return int(max(limit/4/subscriptionBytes, 1<<14))
 }
 
 func (e *EngineOptions) fill(limit int64) {

@@ -148,8 +148,8 @@ func (c *Conn) Away(work func(), then func(l *Loop)) bool {
 		}
 		work()
 		c.Post(func(l *Loop) {
+			c.release(heldAway) // first: then may hold it anew
 			then(l)
-			c.release(heldAway)
 		})
 	})
 	if ok {

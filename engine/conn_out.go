@@ -24,12 +24,19 @@ const (
 func (c *Conn) Begin(size int) bool {
 	o := &c.out
 	o.mu.Lock()
-	if o.reason == nil && o.bytes+size <= c.engine.options.MaxPending {
+	full := o.bytes+size > c.engine.options.MaxPending
+	over := o.waiting && c.engine.overTotal(size)
+	if o.reason == nil && !full && !over {
 		return true
 	}
 	first := o.reason == nil
-	if first {
+	switch {
+	case !first:
+	case full:
 		o.reason = ErrSlowConsumer
+	default:
+		o.reason = ErrPendingTotal
+		c.dropOut() // now: what has been asked for goes to others before its owner gets to it
 	}
 	o.mu.Unlock()
 	if first {
@@ -74,7 +81,12 @@ func (c *Conn) Write(p []byte) {
 }
 
 // End unlocks the output. Under Begin.
-func (c *Conn) End() { c.out.mu.Unlock() }
+func (c *Conn) End() {
+	if c.out.waiting {
+		c.account() // at once: one fan-out may hand a message to thousands that wait
+	}
+	c.out.mu.Unlock()
+}
 
 // Pending returns the bytes that wait to be written.
 func (c *Conn) Pending() int {
@@ -120,11 +132,13 @@ func (c *Conn) Flush(soon bool) (rest time.Duration) {
 		case !o.soon:
 			o.soon = true
 			c.loop.inbox.putSoon(c)
+		default:
+			rest = restMin // its loop has not come to it yet, and there is more already
 		}
 	}
-	if o.waiting || o.stream != nil {
+	if o.waiting || o.stream != nil || o.soon || c.counted.Load() != 0 {
 		c.account()
-		rest = c.restFor(o.bytes)
+		rest = max(rest, c.restFor(o.bytes))
 	}
 	o.mu.Unlock()
 	if c.engine.pending.Load() > c.engine.options.PendingTotal {

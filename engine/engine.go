@@ -215,17 +215,37 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	}
 }
 
-// shed closes the connection that has the most waiting.
+// shed closes the connections that have the most waiting, and gives that back at once: their
+// owners may be a turn away, and in the middle of a fan-out that fills the room again.
 func (e *Engine) shed() {
-	e.behind.mu.Lock()
-	worst, most := fullest(e.behind.all, nil, 0)
-	e.behind.mu.Unlock()
-	e.readers.mu.Lock()
-	worst, _ = fullest(e.readers.all, worst, most)
-	e.readers.mu.Unlock()
-	if worst != nil {
+	for e.pending.Load() > e.options.PendingTotal {
+		e.behind.mu.Lock()
+		worst, most := fullest(e.behind.all, nil, 0)
+		e.behind.mu.Unlock()
+		e.readers.mu.Lock()
+		worst, _ = fullest(e.readers.all, worst, most)
+		e.readers.mu.Unlock()
+		if worst == nil {
+			return
+		}
 		worst.Close(ErrPendingTotal)
+		worst.out.mu.Lock()
+		stream := worst.out.stream != nil
+		if !stream {
+			worst.dropOut()
+		}
+		worst.out.mu.Unlock()
+		if stream {
+			return // its writer has the bytes
+		}
 	}
+}
+
+// overTotal reports whether size more would take what waits well past PendingTotal. Up to there
+// shed chooses whom to close; beyond, it has not kept pace.
+func (e *Engine) overTotal(size int) bool {
+	most := e.options.PendingTotal
+	return e.pending.Load()+int64(size) > most+most/8
 }
 
 // fullest finds the one of all that has more waiting than worst has, which is most.
