@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
+	"time"
 )
 
 // A Lane is one publishing goroutine's private working set, for all accounts: match cache,
@@ -24,6 +25,7 @@ type Lane struct {
 
 	// What Publish has set going and Flush ends.
 	touched []touch
+	slowed  *Peer              // the last who was told to rest, so that not each of its messages says so
 	seen    map[*Peer]struct{} // stands in for the bit if there is none
 	pending int                // bytes, about
 	effort  int                // see Effort
@@ -100,10 +102,12 @@ func (l *Lane) Flush() {
 		t := &l.touched[i]
 		// Before Wake, since what comes after Wake has begun must be woken again.
 		t.peer.touched.And(^l.bit)
-		if rest := t.peer.sink.Wake(soon); rest > 0 && t.by != t.peer && !t.by.remote {
-			if publisher, ok := t.by.sink.(Rester); ok {
-				publisher.Rest(rest)
-			}
+		rest := uint32(t.peer.sink.Wake(soon) / time.Microsecond)
+		if rest != t.peer.behind.Load() {
+			t.peer.behind.Store(rest)
+		}
+		if rest != 0 {
+			t.by.rest(t.peer)
 		}
 	}
 	clear(l.touched)
@@ -111,9 +115,21 @@ func (l *Lane) Flush() {
 		l.touched = nil
 	}
 	l.touched = l.touched[:0]
-	l.pending = 0
+	l.pending, l.slowed = 0, nil
 	if l.bit == 0 {
 		clear(l.seen)
+	}
+}
+
+// rest slows p down because to is behind: never for its own sake, and never what speaks for others.
+// Only the first who has published to it since the last Flush is found by Flush itself; the others
+// come by here as they publish on.
+func (p *Peer) rest(to *Peer) {
+	if p == to || p.remote {
+		return
+	}
+	if publisher, ok := p.sink.(Rester); ok {
+		publisher.Rest(time.Duration(to.behind.Load()) * time.Microsecond)
 	}
 }
 

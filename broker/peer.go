@@ -21,6 +21,7 @@ type Peer struct {
 	// Anyone's.
 	closed  atomic.Bool
 	touched atomic.Uint32 // a bit for each lane that will wake the sink
+	behind  atomic.Uint32 // how long in microseconds publishers to it should rest; mostly 0
 	perms   atomic.Pointer[auth.Permissions]
 	replies atomic.Pointer[replies] // nil if the permissions allow no responses
 

@@ -116,6 +116,9 @@ func (l *Lane) hand(p *Peer, m *Msg, sub *Sub) (took bool, why Reason) {
 	}
 	if to.touched.Load()&l.bit == 0 {
 		l.touch(to, p)
+	} else if to.behind.Load() != 0 && l.slowed != p {
+		l.slowed = p
+		p.rest(to)
 	}
 	return true, 0
 }

@@ -8,9 +8,13 @@ const (
 	// writeRounds bounds the calls of one Flush, each under a hold of its own; what is left then is
 	// the owner's.
 	writeRounds = 4
+	// ownerRounds bounds those that the owner makes in a turn.
+	ownerRounds = 16
+	// restFrom is how much has to wait for a connection for it to be behind.
+	restFrom = 2 << 20
 	// restMin and restMax: how long publishers to a connection that is behind are told to rest,
 	// at three quarters of MaxPending and at the bound.
-	restMin = 2 * time.Millisecond
+	restMin = 5 * time.Millisecond
 	restMax = 10 * time.Millisecond
 	// RoomMax is the most that may be asked of Room.
 	RoomMax = chunkMiddle
@@ -150,11 +154,11 @@ func (c *Conn) Flush(soon bool) (rest time.Duration) {
 // restFor grades back pressure by how full the output is.
 func (c *Conn) restFor(bytes int) time.Duration {
 	bound := c.engine.options.MaxPending
-	from := bound - bound/4
+	from := min(bound/2, restFrom)
 	if bytes < from {
 		return 0
 	}
-	return restMin + time.Duration(int64(restMax-restMin)*int64(bytes-from)/int64(max(1, bound/4)))
+	return restMin + time.Duration(int64(restMax-restMin)*int64(bytes-from)/int64(max(1, bound-from)))
 }
 
 // write hands pending output to the kernel in one system call. What that leaves is the owner's if
@@ -237,7 +241,12 @@ func (c *Conn) writable() {
 	o := &c.out
 	o.mu.Lock()
 	o.waiting = false
-	c.write(true)
+	// As much as the kernel takes: a loop that reads from a hundred publishers a turn would never
+	// get done what one call a turn leaves.
+	for round := 1; c.write(round == ownerRounds); round++ {
+		o.mu.Unlock()
+		o.mu.Lock()
+	}
 	c.account()
 	if !o.waiting {
 		c.engine.behind.remove(c)

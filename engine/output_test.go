@@ -95,16 +95,17 @@ func TestOneHoldOfTheOutputIsOneBoundedWrite(t *testing.T) {
 	out.Flush(false)
 }
 
-func TestRestGrowsFromThreeQuartersToTheBound(t *testing.T) {
-	c := &Conn{engine: &Engine{options: Options{MaxPending: 1 << 20}}}
+func TestRestGrowsToTheBound(t *testing.T) {
 	for _, r := range []struct {
-		bytes int
-		want  time.Duration
+		bound, bytes int
+		want         time.Duration
 	}{
-		{0, 0}, {3<<18 - 1, 0}, {3 << 18, restMin}, {7 << 17, (restMin + restMax) / 2}, {1 << 20, restMax},
+		{64 << 20, 0, 0}, {64 << 20, restFrom - 1, 0}, {64 << 20, restFrom, restMin}, {64 << 20, 33 << 20, (restMin + restMax) / 2}, {64 << 20, 64 << 20, restMax},
+		{1 << 20, 1<<19 - 1, 0}, {1 << 20, 1 << 19, restMin}, {1 << 20, 3 << 18, (restMin + restMax) / 2}, {1 << 20, 1 << 20, restMax},
 	} {
+		c := &Conn{engine: &Engine{options: Options{MaxPending: r.bound}}}
 		if got := c.restFor(r.bytes); got != r.want {
-			t.Errorf("%d of %d bytes: rest %v, want %v", r.bytes, 1<<20, got, r.want)
+			t.Errorf("%d of %d bytes: rest %v, want %v", r.bytes, r.bound, got, r.want)
 		}
 	}
 }
