@@ -13,7 +13,7 @@ import (
 func FuzzLoad(f *testing.F) {
 	for _, seed := range []string{
 		"", "port: 4222\n", "{\"port\": 4222, \"authorization\": {\"users\": [{\"user\": \"a\"}]}}",
-		"include x", "authorization { include 'x' }", "a: b; include \"x\"", "a (\n)\n", "a: (b\n)\ninclude x\n",
+		"include x", "authorization { include 'x' }", "a: b; include \"x\"", "a: 9'c\ninclude x", "a (\n)\n", "a: (b\n)\ninclude x\n",
 		"}", "}}}", "]", "{", "a: [\"", "a: '", "a: \"\\x", "a: \"\\xzz\"", "a: 1kbb", "a: -", "a: 2020-01-01T00:00:00Z",
 		"a: $a", "a: {b: $a}", "a: {x: 1}; b: {x: $a, y: $a}; port: $b", "k: $2a$11$x", "// c\n# c\nport 1", "a = b = c", ":", "=", ",",
 		"a: [1, [2, {b: 3}], \"x\"]", "max_pending: 9999999tb", "port: 1.5", "ping_interval: 5", "tls {}", "a: true,b: no",

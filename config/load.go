@@ -141,7 +141,14 @@ func (r *reader) file(path string, via *include, stack []string) {
 			fail("%v", err)
 			return
 		}
+		found := len(r.problems)
 		r.text(path, filepath.Dir(path), string(text), append(stack, path))
+		if len(stack) == 0 && len(r.problems) == found {
+			c := circle{seen: map[string]bool{}}
+			if target := c.find(filepath.Dir(path), string(text), []fs.FileInfo{info}); target != "" {
+				fail("something here reads like an include of %q, and the file would include itself, directly or through others: if it is none, put a blank and # in front of it", cutText(target))
+			}
+		}
 	}
 }
 
