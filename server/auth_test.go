@@ -84,6 +84,22 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
+func TestRefusalNamesTheUserAndNoSecret(t *testing.T) {
+	long := strings.Repeat("u", 300)
+	r := start(t, Options{}, auth.Options{User: "right", Password: "right-secret"}, broker.Options{})
+	for _, user := range []string{"mallory", long} {
+		r.dial().send(`CONNECT {"user":"` + user + `","pass":"wrong-secret"}` + "\r\n")
+	}
+	eventually(t, "a line for each", func() bool { return strings.Count(r.logs.String(), "remedy=") == 2 })
+	text := r.logs.String()
+	if !strings.Contains(text, "user=mallory") || !strings.Contains(text, "user="+long[:maxClaimed]+" ") {
+		t.Errorf("the users are not named: %s", text)
+	}
+	if strings.Contains(text, "secret") {
+		t.Errorf("a password is in the log: %s", text)
+	}
+}
+
 func TestPermissionErrorsKeepTheConnection(t *testing.T) {
 	r := start(t, Options{}, users(t), broker.Options{MaxSubscriptions: 2, MaxTokens: 4})
 	c := r.connect(`CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"user":"some","pass":"pw"}` + "\r\n")
