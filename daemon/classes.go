@@ -9,7 +9,7 @@ const (
 	noJWT        = "accounts and users out of signed tokens" + notBuilt + "remove the key, and name the users in the authorization block"
 	noAccounts   = "accounts" + notBuilt + "remove the block, and name the users in the authorization block"
 	noTLS        = "encrypted connections" + notBuilt + "remove the key only if nobody can listen in on this network, or put a TLS proxy in front"
-	noMonitor    = "monitoring pages" + notBuilt + "remove the key"
+	noMonitor    = "monitoring pages are not built yet, and the port stays closed"
 	noNKeys      = "users with keys instead of passwords" + notBuilt + "give the user a password, a bcrypt hash of one is best"
 	noLeaf       = "leaf links" + notBuilt + "remove the block"
 )
@@ -50,7 +50,7 @@ func classes() map[string]config.Class {
 		{config.Refused, config.SwitchedOff, "streams that keep messages" + notBuilt + "remove the key; messages are delivered to who listens, and not kept", []string{"jetstream"}},
 		{config.Refused, config.Empty, "MQTT clients" + notBuilt + "remove the block", []string{"mqtt"}},
 		{config.Refused, config.Empty, "WebSocket clients" + notBuilt + "remove the block", []string{"websocket", "ws"}},
-		{config.Refused, config.SwitchedOff, noMonitor, []string{"http", "https", "http_port", "monitor_port", "https_port"}},
+		{config.WithoutEffect, config.SwitchedOff, noMonitor, []string{"http", "https", "http_port", "monitor_port", "https_port"}},
 		{config.Refused, config.SwitchedOff, "proxies that say who connects" + notBuilt + "remove the key, and let clients connect without the proxy", []string{
 			"proxy_protocol", "proxies", "authorization.proxy_required", "authorization.users.proxy_required"}},
 		{config.Refused, nil, "authentication by a service of yours" + notBuilt + "remove the block, and name the users in the authorization block", []string{"authorization.auth_callout"}},

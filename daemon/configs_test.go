@@ -119,7 +119,7 @@ var everyKey = map[string]string{
 }
 
 // protections are keys that a server must not pass over.
-var protections = strings.Fields(`http https http_port monitor_port https_port accounts system_account mappings operator resolver resolver_preload
+var protections = strings.Fields(`accounts system_account mappings operator resolver resolver_preload
 	trusted_keys tls websocket leafnodes mqtt jetstream proxy_protocol proxies ocsp authorization.auth_callout authorization.proxy_required
 	authorization.users.nkey authorization.users.allowed_connection_types authorization.users.proxy_required`)
 

@@ -60,8 +60,8 @@ var absent = []struct {
 	refused bool
 	text    string
 }{
-	{"http_port", []string{"m"}, true, true, noMonitor},
-	{"https_port", []string{"ms"}, true, true, noMonitor},
+	{"http_port", []string{"m"}, true, false, noMonitor},
+	{"https_port", []string{"ms"}, true, false, noMonitor},
 	{"jetstream", []string{"js"}, false, true, "streams that keep messages are not built yet; leave the option out, and messages are delivered to who listens and not kept"},
 	{"store_dir", []string{"sd"}, true, false, "there is no JetStream yet that would keep anything in it"},
 	{"tls", nil, false, true, noTLS}, {"tlscert", nil, true, true, noTLS}, {"tlskey", nil, true, true, noTLS},
@@ -75,7 +75,7 @@ var absent = []struct {
 }
 
 const (
-	noMonitor = "monitoring pages come in a later version; leave the option out"
+	noMonitor = "monitoring pages come in a later version, and the port stays closed"
 	noTLS     = "TLS comes in a later version; leave the option out only if nobody can listen in on this network, or put a TLS proxy in front"
 	noCluster = "edgebus is no member of clusters, it will join them as a leaf"
 )

@@ -31,7 +31,6 @@ func TestCommandLine(t *testing.T) {
 		{name: "name with a blank", args: []string{"-n", "a b"}, code: 1, stderr: `edgebus: server_name "a b" has a blank in it.*`},
 		{name: "port in the address", args: []string{"-a", "127.0.0.1:4222", "-p", "-1"}, code: 1, stderr: `.*edgebus: listen tcp: .*-a and host take an address of this machine, without a port.*`},
 		{name: "bad port", args: []string{"-p", "70000"}, code: 1, stderr: `edgebus: port 70000 is not between 1 and 65535.*`},
-		{name: "monitoring", args: []string{"-m", "8222"}, code: 1, stderr: "edgebus: --http_port: monitoring pages come in a later version; leave the option out\n"},
 		{name: "streams", args: []string{"-js"}, code: 1, stderr: "edgebus: --jetstream: .*not built yet.*"},
 		{name: "TLS", args: []string{"--tls"}, code: 1, stderr: "edgebus: --tls: TLS comes in a later version.*"},
 		{name: "TLS certificate", args: []string{"-tlscert", "x"}, code: 1, stderr: "edgebus: --tlscert: TLS comes in a later version.*"},
@@ -243,8 +242,8 @@ func TestSingleUserAndTokenOnTheCommandLine(t *testing.T) {
 }
 
 func TestOptionsWithoutEffectAreWarnedOf(t *testing.T) {
-	b := startBus(t, "--cluster", "nats://127.0.0.1:6222", "-routes", "nats://127.0.0.1:6223", "-m", "0")
-	for _, want := range []string{"[WRN] --cluster has no effect", "[WRN] --routes has no effect"} {
+	b := startBus(t, "--cluster", "nats://127.0.0.1:6222", "-routes", "nats://127.0.0.1:6223", "-m", "8222")
+	for _, want := range []string{"[WRN] --cluster has no effect", "[WRN] --routes has no effect", "[WRN] --http_port has no effect"} {
 		if log := b.stderr.String(); !strings.Contains(log, want) {
 			t.Errorf("no %q in\n%s", want, log)
 		}
