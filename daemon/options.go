@@ -74,8 +74,8 @@ type EngineOptions struct {
 	// request-reply slower.
 	Loops int `conf:"loops"`
 
-	// MaxPending bounds the bytes waiting for one slow subscriber. At three quarters its
-	// publishers are slowed, at the bound it is closed. Default 64 MiB, or an eighth of
+	// MaxPending bounds the bytes waiting for one slow subscriber. From 2 MiB on (half of the
+	// bound, if that is less) its publishers are slowed, at the bound it is closed. Default 64 MiB, or an eighth of
 	// memory_limit where that is less. PendingTotal bounds all of them together.
 	MaxPending int `conf:"max_pending,size"`
 

@@ -13,7 +13,7 @@ const (
 	// restFrom is how much has to wait for a connection for it to be behind.
 	restFrom = 2 << 20
 	// restMin and restMax: how long publishers to a connection that is behind are told to rest,
-	// at three quarters of MaxPending and at the bound.
+	// where it begins to be behind and at MaxPending. docs/adr/0006 has the reasons.
 	restMin = 5 * time.Millisecond
 	restMax = 10 * time.Millisecond
 	// RoomMax is the most that may be asked of Room.
