@@ -46,6 +46,7 @@ type group struct {
 type cache struct {
 	seed    maphash.Seed
 	table   []*slot
+	last    *slot    // hit last, if it is still in table
 	seen    []uint32 // hashes of subjects that have missed once
 	count   int      // slots in table
 	held    int      // cost of all slots
@@ -275,6 +276,9 @@ func (c *cache) trim(spared *slot) {
 		c.swept = (c.swept + 1) & (len(c.table) - 1)
 		if s := c.table[c.swept]; s != nil && s != spared {
 			c.table[c.swept] = nil
+			if c.last == s {
+				c.last = nil
+			}
 			c.count--
 			c.held -= s.cost()
 		}
