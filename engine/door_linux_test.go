@@ -3,6 +3,7 @@ package engine
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -37,7 +38,9 @@ func TestDoorRecoversWhenDescriptorsRunOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := child.Start(); err != nil {
+	if err := child.Start(); errors.Is(err, unix.ENOEXEC) {
+		t.Skip("an emulated program cannot start another one here")
+	} else if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {

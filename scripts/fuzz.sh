@@ -19,7 +19,7 @@ found=()
 while read -r folder target; do
 	if [ $# -gt 0 ] && [[ " $* " != *" $target "* ]]; then continue; fi
 	echo "fuzz $folder $target for $fuzztime"
-	(cd "$folder" && go test -run '^$' -fuzz "^$target\$" -fuzztime "$fuzztime" .) </dev/null ||
+	(cd "$folder" && go test -run '^$' -fuzz "^$target\$" -fuzztime "$fuzztime" -fuzzminimizetime 20x .) </dev/null ||
 		found+=("$folder $target")
 	count=$((count + 1))
 done < <(list)
