@@ -158,6 +158,7 @@ type settings struct {
 	parser    parser.Parser
 	directory *auth.Directory
 	guest     *auth.Identity // who a client is before CONNECT; nil: nobody
+	firstPing time.Duration  // the constant, but in tests that are not about PINGs
 	infoHead  []byte         // INFO's line up to the listener's address
 	infoBody  []byte         // from behind it up to what is the connection's own
 }
@@ -174,6 +175,7 @@ func newSettings(id string, o Options, d *auth.Directory) (*settings, error) {
 		Options:   o,
 		parser:    parser.Parser{Dialect: parser.FromClient, MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload},
 		directory: d,
+		firstPing: firstPing,
 		guest:     d.Guest(),
 	}
 	set.makeInfo(id)

@@ -27,7 +27,7 @@ func (d *door) open(c *engine.Conn) engine.Session {
 	if set.guest == nil {
 		s.authBy = now + int64(set.directory.Timeout())
 	}
-	wait := min(firstPing, set.PingInterval)
+	wait := min(set.firstPing, set.PingInterval)
 	s.pingAt = now + int64(wait) + rand.Int64N(int64(wait)/5+1)
 	s.arm()
 	s.settle()
