@@ -35,17 +35,7 @@ func (p *program) pub(c *cli.Context) error {
 	if n := c.Args().Len(); n < 1 || n > 2 {
 		return usageError("pub takes a subject and a body; a body of several words needs quotes")
 	}
-	if c.Int("count") < 1 {
-		return usageError("--count must be above zero")
-	}
-	if err := checkTarget(c.Args().First()); err != nil {
-		return err
-	}
-	body, err := p.body(c)
-	if err != nil {
-		return err
-	}
-	header, err := headers(c.StringSlice("header"))
+	draft, err := p.draft(c)
 	if err != nil {
 		return err
 	}
@@ -55,15 +45,12 @@ func (p *program) pub(c *cli.Context) error {
 	}
 	defer end()
 
-	subject, count, sleep := c.Args().First(), c.Int("count"), c.Duration("sleep")
+	count, sleep := c.Int("count"), c.Duration("sleep")
 	each := (count == 1 || sleep > 0) && !c.Bool("quiet")
 	done := 0
 	for ; done < count && ctx.Err() == nil; done++ {
-		m := &client.Msg{Subject: subject, Reply: c.String("reply"), Header: header, Data: []byte(body)}
-		if c.Bool("templates") {
-			m.Subject = expand(subject, done+1, "")
-			m.Data = []byte(expand(body, done+1, ""))
-		}
+		m := draft.message(done + 1)
+		m.Reply = c.String("reply")
 		if err := conn.PublishMsg(m); err != nil {
 			return tooLarge(err, conn, m)
 		}
@@ -81,7 +68,7 @@ func (p *program) pub(c *cli.Context) error {
 		return err
 	}
 	if !each && !c.Bool("quiet") {
-		p.say("Published %d messages to %q", done, subject)
+		p.say("Published %d messages to %q", done, draft.subject)
 	}
 	return nil
 }

@@ -37,17 +37,7 @@ func (p *program) request(c *cli.Context) error {
 	if c.Int("replies") < 0 || c.Duration("reply-timeout") <= 0 {
 		return usageError("--replies must not be negative, and --reply-timeout must be above zero")
 	}
-	if c.Int("count") < 1 {
-		return usageError("--count must be above zero")
-	}
-	if err := checkTarget(c.Args().First()); err != nil {
-		return err
-	}
-	body, err := p.body(c)
-	if err != nil {
-		return err
-	}
-	header, err := headers(c.StringSlice("header"))
+	draft, err := p.draft(c)
 	if err != nil {
 		return err
 	}
@@ -57,11 +47,7 @@ func (p *program) request(c *cli.Context) error {
 	}
 	defer end()
 	for n := 1; n <= c.Int("count") && ctx.Err() == nil; n++ {
-		m := &client.Msg{Subject: c.Args().First(), Header: header, Data: []byte(body)}
-		if c.Bool("templates") {
-			m.Subject, m.Data = expand(m.Subject, n, ""), []byte(expand(body, n, ""))
-		}
-		if err := p.ask(ctx, c, conn, m); err != nil {
+		if err := p.ask(ctx, c, conn, draft.message(n)); err != nil {
 			return err
 		}
 	}
