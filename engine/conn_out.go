@@ -119,7 +119,7 @@ func (c *Conn) grow(n int) *chunk {
 	return k
 }
 
-// Flush writes what is pending. With soon it leaves that to the connection's own loop. rest is
+// Flush writes what is pending. With soon it leaves that to the loop that writes for crowds. rest is
 // how long publishers to this connection should rest because it is behind, mostly 0. Anyone.
 func (c *Conn) Flush(soon bool) (rest time.Duration) {
 	o := &c.out
@@ -135,9 +135,9 @@ func (c *Conn) Flush(soon bool) (rest time.Duration) {
 			}
 		case !o.soon:
 			o.soon = true
-			c.loop.inbox.putSoon(c)
+			c.engine.crowdLoop(c.loop).inbox.putSoon(c)
 		default:
-			rest = restMin // its loop has not come to it yet, and there is more already
+			rest = restMin // the loop has not come to it yet, and there is more already
 		}
 	}
 	if o.waiting || o.stream != nil || o.soon || c.counted.Load() != 0 {

@@ -5,6 +5,10 @@ import "sync"
 // maxSoon is how many connections a loop writes for others in one turn.
 const maxSoon = 256
 
+// crowdLoop is the loop that writes to l's connections after a fan-out to a crowd: half of the loops
+// do that, and the neighbours on the other half notice nothing. docs/adr/0007 has the figures.
+func (e *Engine) crowdLoop(l *Loop) *Loop { return e.loops[l.id/2] }
+
 // A Loop is one owner's working set. The loops proper run in loop_linux.go; the stream driver
 // lends its readers one while they have input.
 type Loop struct {

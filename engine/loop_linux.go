@@ -395,16 +395,14 @@ func (l *Loop) due(c *Conn) {
 	}
 }
 
-// writeSoon writes some of the connections that a large fan-out left to their own loop.
+// writeSoon writes some of the connections that a large fan-out has left to this loop.
 func (l *Loop) writeSoon() {
 	n := min(len(l.soon), maxSoon)
 	for _, c := range l.soon[:n] {
 		c.out.mu.Lock()
 		c.out.soon = false
-		if c.loop == l {
-			c.write(true)
-			c.account()
-		}
+		c.write(true)
+		c.account()
 		c.out.mu.Unlock()
 	}
 	left := copy(l.soon, l.soon[n:])

@@ -164,6 +164,47 @@ func TestLoopWritesAFanOutInPortions(t *testing.T) {
 	}
 }
 
+// What a fan-out leaves is written by half of the loops: neighbours on the others notice nothing.
+func TestHalfOfTheLoopsWriteForACrowd(t *testing.T) {
+	h := &house{t: t}
+	h.open(Options{Loops: 2}, func(*Conn) *talk { return &talk{data: echo} })
+	h.needLoops()
+	var all []*talk
+	var peers []net.Conn
+	for range 20 {
+		peers = append(peers, h.dial())
+		all = append(all, <-h.talks)
+	}
+	stand, stands := make(chan struct{}), make(chan struct{})
+	h.e.loops[0].inbox.put(post{nil, func(*Loop) { close(stands); <-stand }})
+	<-stands
+	var of [2]int
+	for _, to := range all {
+		of[to.c.loop.id]++
+		to.c.Begin(1)
+		to.c.Write([]byte("x"))
+		to.c.End()
+		to.c.Flush(true)
+	}
+	waiting := func(l *Loop) int {
+		l.inbox.mu.Lock()
+		defer l.inbox.mu.Unlock()
+		return len(l.inbox.soon)
+	}
+	if of[0] == 0 || of[1] == 0 {
+		t.Fatalf("connections by loop: %v, want some on each", of)
+	}
+	if got := waiting(h.e.loops[0]); got != len(all) {
+		t.Errorf("%d connections are left to the first loop, want all %d", got, len(all))
+	}
+	close(stand)
+	for _, c := range peers {
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A closing connection of the stream driver does not live on its peer's reading a little.
 func TestStreamEndsInTimeThoughItsPeerReadsALittle(t *testing.T) {
 	t.Parallel()
