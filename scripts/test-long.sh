@@ -3,6 +3,8 @@
 #   REPEAT (20)       how often the tests run under the race detector
 #   NOISE_COUNT (20000) conversations of random lines, played alike against the reference server
 #   FUZZTIME (10m)    for each fuzz target
+#   SOAK (10m)        1,000 clients with 10,000 messages a second in a control group of 32 MiB
+#   SILENT (5m)       1,000 clients that only answer PINGs
 # and the unit suite on every ARM.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,4 +18,13 @@ step "tests $repeat times under the race detector" env CGO_ENABLED=1 go test -ra
 step "noise: $NOISE_COUNT conversations" go test -count=1 -timeout 12h -run Noise ./tests/transcripts
 step "fuzzing" env FUZZTIME="${FUZZTIME:-10m}" scripts/fuzz.sh
 step "unit suite on every ARM" scripts/test-arm.sh
+soak() { # the short form of this is in tests/bench
+	go build -o build/bench ./tests/bench && make build && build/bench -edgebus build/edgebus -rounds 1 -check "$@"
+}
+if [ "$(id -u)" = 0 ]; then
+	step "soak in a control group" soak -shapes cgroup -for "${SOAK:-10m}"
+else
+	leave_out "soak in a control group" "only root can make one"
+fi
+step "silent clients" soak -shapes silent -for "${SILENT:-5m}"
 closing
