@@ -109,19 +109,7 @@ func (t *Transform) Append(dst, subject []byte) (out []byte, ok bool) {
 	if !ValidLiteral(subject) || !Matches(t.source, subject) {
 		return dst, false
 	}
-	for i := range t.parts {
-		if i > 0 {
-			dst = append(dst, '.')
-		}
-		dst = t.parts[i].append(dst, subject)
-	}
-	if t.tail >= 0 {
-		if len(t.parts) > 0 {
-			dst = append(dst, '.')
-		}
-		dst = append(dst, subject[offset(subject, t.tail):]...)
-	}
-	return dst, true
+	return t.AppendMatched(dst, subject), true
 }
 
 // offset returns where token number n of subject begins.
