@@ -320,3 +320,34 @@ func TestNearestCountsSwaps(t *testing.T) {
 		}
 	}
 }
+
+func TestMapOfBlocks(t *testing.T) {
+	type block struct {
+		Users []string `conf:"users"`
+	}
+	for name, test := range map[string]struct {
+		text, want, problem string
+	}{
+		"blocks":                {text: "accounts { a { users: [x] }, b {} }", want: "map[a:{[x]} b:{[]}]"},
+		"names":                 {text: "accounts: [a, b]", want: "map[a:{[]} b:{[]}]"},
+		"a variable among them": {text: "accounts { word: x, a { users: [$word] } }", want: "map[a:{[x]}]"},
+		"an unused word":        {text: "accounts { word: x, a {} }", problem: "wants a block"},
+		"a number for a name":   {text: "accounts: [ 1, a ]\n", problem: "a name"},
+		"text":                  {text: "accounts: a", problem: "a block"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var target struct {
+				Accounts map[string]block `conf:"accounts"`
+			}
+			_, err := Parse("x.conf", test.text, &target, nil)
+			switch {
+			case test.problem != "" && (err == nil || !strings.Contains(err.Error(), test.problem)):
+				t.Errorf("error %v, want one about %s", err, test.problem)
+			case test.problem == "" && err != nil:
+				t.Error(err)
+			case test.problem == "" && fmt.Sprint(target.Accounts) != test.want:
+				t.Errorf("%v, want %s", target.Accounts, test.want)
+			}
+		})
+	}
+}

@@ -322,15 +322,36 @@ func (d *decoder) setSlice(n *node, v reflect.Value, f field, path string) {
 }
 
 func (d *decoder) setMap(n *node, v reflect.Value, f field, path string) {
+	ofBlocks := v.Type().Elem().Kind() == reflect.Struct
+	if n.kind == listNode && ofBlocks {
+		d.setNames(n, v, path)
+		return
+	}
 	if n.kind != blockNode || v.Type().Key().Kind() != reflect.String {
 		d.mismatch(n, path, "a block", "write it in braces: { name: value }")
 		return
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.block)))
 	for _, m := range n.block {
+		if ofBlocks && m.variable && m.kind != blockNode {
+			continue // a variable among the blocks that use it
+		}
 		item := reflect.New(v.Type().Elem()).Elem()
 		d.set(m.node, item, f, path)
 		v.SetMapIndex(reflect.ValueOf(m.key).Convert(v.Type().Key()), item)
+	}
+}
+
+// setNames takes a list of names for a map of blocks, each of them empty.
+func (d *decoder) setNames(n *node, v reflect.Value, path string) {
+	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.list)))
+	for _, item := range n.list {
+		name, ok := item.plain.(string)
+		if !ok {
+			d.mismatch(item, path, "a name", "write a list of names, or a block for each of them in braces")
+			return
+		}
+		v.SetMapIndex(reflect.ValueOf(name).Convert(v.Type().Key()), reflect.Zero(v.Type().Elem()))
 	}
 }
 
