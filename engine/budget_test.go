@@ -104,3 +104,18 @@ func (benchHouse) open(b *testing.B) net.Conn {
 	b.Cleanup(func() { c.Close(); e.Shutdown(context.Background()) })
 	return c
 }
+
+// BenchmarkEchoOverTLS is the same with TLS, the client's part included.
+func BenchmarkEchoOverTLS(b *testing.B) {
+	v := openVault(&house{t: b}, Options{}, &Security{}, nil)
+	c := v.secret()
+	defer c.Close()
+	buf := make([]byte, 16)
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Write(buf)
+		if _, err := io.ReadFull(c, buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -65,6 +65,7 @@ type Conn struct {
 	// The owner's to change, and then under mu.
 	fd                int32
 	index, generation uint32 // in the loop's table
+	layer             *layer // TLS on a loop; nil for a plain connection, and with the stream driver
 
 	// Anyone's, under mu.
 	out struct {
@@ -137,21 +138,10 @@ func (c *Conn) Rest(d time.Duration) {
 
 // Away takes work off the owner's goroutine: Data is held, work runs in the engine's pool, then
 // runs where Data runs, and input goes on. It reports false, and does nothing, when the pool's
-// queue is full. then is not called if the connection closes meanwhile. Owner only.
+// queue is full. then is not called if the connection closes meanwhile, and work is not done for a peer
+// that has left before its turn came. What work waits for it waits for in Engine.Waiting. Owner only.
 func (c *Conn) Away(work func(), then func(l *Loop)) bool {
-	ok := c.engine.workers.run(func() {
-		c.out.mu.Lock()
-		over := c.out.reason != nil
-		c.out.mu.Unlock()
-		if over {
-			return // nobody waits for it
-		}
-		work()
-		c.Post(func(l *Loop) {
-			c.release(heldAway) // first: then may hold it anew
-			then(l)
-		})
-	})
+	ok := c.engine.workers.run(func() { c.away(work, then) })
 	if ok {
 		c.hold(heldAway)
 	}
@@ -177,7 +167,7 @@ func (c *Conn) Post(f func(l *Loop)) {
 // the peer is expected to send may be waiting unread then. Owner only.
 func (c *Conn) Held(t int64) bool { return c.held&(heldAway|heldRest) != 0 || c.restEnd > t }
 
-// Upgrade puts a layer between the socket and the session, TLS for one: after Data has returned,
+// Upgrade puts a layer between the socket and the session (TLS has Secure): after Data has returned,
 // what is pending is sent as it is, the connection moves to the stream driver, and input that Data
 // has not used is the first that wrap's result reads. Upgrades stack. Until wrap has returned
 // nobody may queue output, which is so as long as the session has not been attached anywhere. wrap
@@ -218,6 +208,9 @@ func (c *Conn) release(why uint8) {
 		return // the stream driver looks at held before each read
 	}
 	c.watchInput()
+	if c.layer != nil {
+		c.layer.released()
+	}
 	if c.rest != nil && c.held == 0 && c.restLen() >= c.need {
 		c.loop.Again(c)
 	}

@@ -69,8 +69,13 @@ func (c *Conn) Put(b []byte) {
 // and without a copy. Under Begin.
 func (c *Conn) Write(p []byte) {
 	o := &c.out
-	if len(p) >= writeDirect && o.stream == nil {
+	if len(p) >= writeDirect && o.stream == nil && c.layer == nil {
 		p = p[c.writeThrough(p):]
+		if len(p) > 0 && o.waiting && c.engine.overTotal(len(p)) {
+			c.broken(ErrPendingTotal) // the rest of one large message to hundreds is more than all may have
+			c.dropOut()
+			return
+		}
 	}
 	for len(p) > 0 {
 		t := o.tail

@@ -4,9 +4,18 @@
 //
 //   - readiness loops (loop_linux.go): one goroutine a loop, epoll, plain TCP and Unix sockets. A
 //     connection that is silent owns no goroutine and no buffer.
-//   - the stream driver (stream.go): one goroutine reads a net.Conn, for what is not a plain socket
-//     (TLS, tests in memory) and for systems without epoll. A second goroutine writes, and exists
-//     only while something is pending.
+//   - the stream driver (stream.go): one goroutine reads a net.Conn, for what is not a socket (layers
+//     put in place by Upgrade, tests in memory) and for systems without epoll. A second goroutine
+//     writes, and exists only while something is pending.
+//
+// # TLS
+//
+// Conn.Secure asks for TLS (secure.go). The connection waits for its peer's first record like any
+// other; then the handshake runs on a goroutine beside the loops, through a gate that lets few
+// compute at once (gate.go), while input is held. After it, on Linux, the connection is its loop's
+// again (layer_linux.go): what is silent owns no goroutine, and some 10 KB, most of them crypto/tls's
+// keys and what it has kept of the ClientHello. Elsewhere, and for what has another layer on top, the
+// stream driver reads the tls.Conn.
 //
 // # Who runs what
 //
@@ -20,7 +29,8 @@
 //
 // Conn.out.mu is held over appends, over non-blocking writes and over changes of the epoll mask.
 // Below it, and never held together with one another: Loop.inbox.mu, the mutexes of the crowd of
-// connections that are behind and of those that hold half a message, and a stream's post list.
+// connections that are behind and of those that hold half a message, and a stream's post list. A
+// TLS layer's own lock is the innermost one, below those of crypto/tls.
 //
 // # Bounds
 //

@@ -31,7 +31,8 @@ type Options struct {
 	PartialTotal int64
 	// WriteDeadline is how long a connection that is behind may make no progress. Default 10 s.
 	WriteDeadline time.Duration
-	// Workers bounds the goroutines that Conn.Away uses. Default: the number of processors.
+	// Workers bounds the goroutines that compute for Conn.Away at once. Default: half of the
+	// processors, so that a thousand logins leave the others to who is connected.
 	Workers int
 	// WorkerQueue bounds what waits for them. Default 4,096.
 	WorkerQueue int
@@ -65,7 +66,7 @@ func (o *Options) fill() {
 		o.WriteDeadline = 10 * time.Second
 	}
 	if o.Workers <= 0 {
-		o.Workers = runtime.NumCPU()
+		o.Workers = max(1, runtime.NumCPU()/2)
 	}
 	if o.WorkerQueue <= 0 {
 		o.WorkerQueue = 4096
@@ -89,6 +90,7 @@ type Engine struct {
 	places  chan *Loop
 	done    chan struct{} // closed by Shutdown
 	workers *workers
+	gate    *gate // of handshakes
 
 	// Anyone's.
 	lastID  atomic.Uint64
@@ -122,7 +124,9 @@ func Now() int64 { return int64(time.Since(started)) + 1 }
 // New makes an engine and starts its loops.
 func New(o Options) (*Engine, error) {
 	o.fill()
-	e := &Engine{options: o, workers: newWorkers(o.Workers, o.WorkerQueue), done: make(chan struct{})}
+	e := &Engine{options: o, done: make(chan struct{})}
+	e.workers = newWorkers(o.Workers, o.WorkerQueue, e.tune)
+	e.gate = newGate(e.tune)
 	e.doors.all = make(map[*Listener]struct{})
 	e.readers.all = make(map[*Conn]struct{})
 	places := 2 * runtime.NumCPU()

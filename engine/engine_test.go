@@ -72,7 +72,7 @@ func drivers(t *testing.T, f func(t *testing.T, h *house)) {
 
 // A house is an engine with one listener, and what a test needs to talk to it.
 type house struct {
-	t      *testing.T
+	t      testing.TB
 	stream bool
 	e      *Engine
 	addr   string
@@ -93,6 +93,18 @@ func (h hidden) Accept() (net.Conn, error) {
 
 func (h *house) open(o Options, make func(c *Conn) *talk) {
 	h.t.Helper()
+	h.talks = talkChan()
+	h.openWith(o, func(c *Conn) Session {
+		t := make(c)
+		t.c = c
+		t.closed = newReasons()
+		h.talks <- t
+		return t
+	})
+}
+
+func (h *house) openWith(o Options, open Open) {
+	h.t.Helper()
 	e, err := New(o)
 	if err != nil {
 		h.t.Fatal(err)
@@ -104,14 +116,8 @@ func (h *house) open(o Options, make func(c *Conn) *talk) {
 	if h.stream {
 		ln = hidden{ln}
 	}
-	h.e, h.talks = e, talkChan()
-	d, err := e.Listen(ln, func(c *Conn) Session {
-		t := make(c)
-		t.c = c
-		t.closed = newReasons()
-		h.talks <- t
-		return t
-	})
+	h.e = e
+	d, err := e.Listen(ln, open)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -592,7 +598,7 @@ func TestPipeIsServedByTheStreamDriver(t *testing.T) {
 	}
 }
 
-func selfSigned(t *testing.T) tls.Certificate {
+func selfSigned(t testing.TB) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

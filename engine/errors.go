@@ -19,7 +19,12 @@ var (
 	ErrPartialTotal = errors.New("engine: half messages of all connections at their bound")
 	// ErrShutdown: the engine is being shut down.
 	ErrShutdown = errors.New("engine: shutdown")
+	// ErrHandshake: TLS did not come about; it wraps why. The peer is told nothing but a TLS alert.
+	ErrHandshake = errors.New("engine: TLS handshake")
 	// ErrRead and ErrWrite say which side of a socket failed; they wrap the system's error.
 	ErrRead  = errors.New("engine: read")
 	ErrWrite = errors.New("engine: write")
 )
+
+// errNotBegun: the peer has not sent the beginning of a handshake in the time that it had for all of it.
+var errNotBegun = errors.New("it did not begin in time")

@@ -1,9 +1,7 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
-	"net/netip"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -21,9 +19,6 @@ const (
 	// inputTight is what one read takes while half messages are near their bound.
 	inputTight = 4 << 10
 	maxEvents  = 256
-	// lingerTime is how long a socket swallows input after its last line, so that the line is not
-	// lost to a reset.
-	lingerTime = time.Second
 )
 
 // A poller is the part of a Loop that knows epoll.
@@ -256,7 +251,7 @@ func (l *Loop) readable(c *Conn) {
 	if have > 0 {
 		copy(room, c.rest.buf[c.rest.r:c.rest.w])
 	}
-	n, err := read(c.fd, room[have:])
+	n, err := c.read(room[have:])
 	if n <= 0 {
 		l.ended(c, n, err)
 		return
@@ -276,7 +271,7 @@ func (l *Loop) readDirect(c *Conn) {
 		return
 	}
 	k := c.rest
-	n, err := read(c.fd, k.buf[k.w:])
+	n, err := c.read(k.buf[k.w:])
 	if n <= 0 {
 		l.ended(c, n, err)
 		return
@@ -408,82 +403,4 @@ func (l *Loop) writeSoon() {
 	left := copy(l.soon, l.soon[n:])
 	clear(l.soon[left:])
 	l.soon = l.soon[:left]
-}
-
-// enter gives a socket to this loop.
-func (l *Loop) enter(fd int, remote netip.AddrPort, open Open) {
-	if l.stopping {
-		unix.Close(fd)
-		return
-	}
-	c := l.engine.newConn(remote)
-	c.loop, c.fd = l, int32(fd)
-	c.out.mask = unix.EPOLLIN
-	var err error
-	if c.index, err = l.insert(entry{conn: c}, fd, c.out.mask); err != nil {
-		l.engine.options.Logger.Error("connection refused", "error", err)
-		unix.Close(fd)
-		return
-	}
-	c.generation = l.entries[c.index].generation
-	l.live++
-	l.count.Add(1)
-	c.session = open(c)
-	if c.session == nil {
-		l.finish(c, ErrShutdown)
-	}
-}
-
-// finish closes c for the session. reason gives way to one that is already there.
-func (l *Loop) finish(c *Conn, reason error) {
-	if c.gone || c.loop != l {
-		return
-	}
-	c.gone = true
-	o := &c.out
-	o.mu.Lock()
-	if o.reason == nil {
-		o.reason = reason
-	}
-	reason = o.reason
-	there := !errors.Is(reason, ErrPeerClosed) && !errors.Is(reason, ErrWrite) && !errors.Is(reason, ErrRead)
-	if there {
-		n, _ := c.writeChunks(nil)
-		c.taken(n)
-	}
-	c.dropOut()
-	o.inOff = false
-	o.mu.Unlock()
-	c.dropRest()
-	c.noteFilling(false)
-	c.WakeAt(0)
-	if there && !l.stopping && unix.Shutdown(int(c.fd), unix.SHUT_WR) == nil {
-		c.linger = true
-		c.wakeAt = l.now + int64(lingerTime)
-		l.wheel.add(c)
-		o.mu.Lock()
-		c.setMask()
-		o.mu.Unlock()
-	} else {
-		l.bury(c)
-	}
-	if c.session != nil {
-		c.session.Closed(reason)
-	}
-}
-
-// bury closes the descriptor.
-func (l *Loop) bury(c *Conn) {
-	if c.fd < 0 {
-		return
-	}
-	c.linger = false
-	c.WakeAt(0)
-	l.free(c.index)
-	l.live--
-	l.count.Add(-1)
-	c.out.mu.Lock()
-	unix.Close(int(c.fd))
-	c.fd = -1
-	c.out.mu.Unlock()
 }

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"time"
@@ -13,6 +14,13 @@ import (
 type poller struct{}
 
 type socket struct{}
+
+// A layer is TLS on a loop.
+type layer struct{ tls *tls.Conn }
+
+func (y *layer) released()                  {}
+func (y *layer) leave(nc net.Conn) net.Conn { return nc }
+func (g *guard) beside([]byte) error        { return errors.ErrUnsupported }
 
 func (d *Listener) closeSocket() {}
 
@@ -41,3 +49,15 @@ func (e *Engine) adoptSocket(net.Conn, Open) (bool, error) { return false, nil }
 func (c *Conn) writeChunks([]byte) (int, error)            { return 0, errors.ErrUnsupported }
 func (c *Conn) setMask()                                   {}
 func (c *Conn) watchInput()                                {}
+
+// presence and unread know nothing of sockets that the stream driver has.
+func (c *Conn) presence() presence {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if c.out.reason != nil {
+		return absent
+	}
+	return present
+}
+
+func (c *Conn) unread() int { return 0 }

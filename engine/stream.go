@@ -40,9 +40,13 @@ type stream struct {
 
 // newStream makes what c needs to be the stream driver's.
 func (e *Engine) newStream(c *Conn, nc net.Conn) *stream {
-	s := &stream{conn: c, nc: nc, poke: make(chan struct{}, 1)}
+	s := &stream{conn: c, poke: make(chan struct{}, 1)}
 	c.out.mu.Lock()
-	c.loop, c.out.stream = nil, s
+	if y := c.layer; y != nil {
+		nc = y.leave(nc)
+	}
+	s.nc = nc
+	c.loop, c.layer, c.out.stream = nil, nil, s // at once, or somebody would write past the layer
 	c.out.mu.Unlock()
 	return s
 }
@@ -131,7 +135,7 @@ func (c *Conn) lend(f func(l *Loop)) {
 // readStream is the reader: it returns why the connection is to be closed.
 func (c *Conn) readStream(s *stream, open Open) (err error) {
 	if open != nil {
-		c.lend(func(*Loop) { c.session = open(c) })
+		c.lend(func(*Loop) { c.session = c.opened(open) })
 		if c.session == nil {
 			return ErrShutdown
 		}
@@ -433,6 +437,9 @@ type prefixed struct {
 	net.Conn
 	prefix []byte
 }
+
+// NetConn is what it stands on; see Conn.TLS.
+func (p *prefixed) NetConn() net.Conn { return p.Conn }
 
 func (p *prefixed) Read(b []byte) (int, error) {
 	if len(p.prefix) > 0 {

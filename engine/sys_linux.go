@@ -23,10 +23,68 @@ func read(fd int32, b []byte) (int, error) {
 	}
 }
 
+// write is write(2), raw. It takes 0 bytes when the kernel takes none now.
+func write(fd int32, b []byte) (int, error) {
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		default:
+			return 0, explainErrno(errno)
+		}
+	}
+}
+
+// explainErrno is what a write's error means; nil when the kernel takes nothing now.
+func explainErrno(errno unix.Errno) error {
+	switch errno {
+	case unix.EAGAIN:
+		return nil
+	case unix.EPIPE, unix.ECONNRESET:
+		return fmt.Errorf("%w: %w", ErrPeerClosed, errno)
+	}
+	return fmt.Errorf("%w: %w", ErrWrite, errno)
+}
+
+// read is read(2) on c's socket, through its layer if it has one.
+func (c *Conn) read(b []byte) (int, error) {
+	if c.layer != nil {
+		return c.layer.read(b)
+	}
+	return read(c.fd, b)
+}
+
+// shutdown tells the peer that no more will come. False: it cannot be told, or its handshake is going on.
+func (c *Conn) shutdown() bool {
+	if y := c.layer; y != nil {
+		c.out.mu.Lock()
+		shaking := y.nc != nil
+		c.out.mu.Unlock()
+		if shaking {
+			return false
+		}
+		y.closeWrite()
+	}
+	return unix.Shutdown(int(c.fd), unix.SHUT_WR) == nil
+}
+
+// closeSocket closes the descriptor, and the handshake's. Under out.mu.
+func (c *Conn) closeSocket() {
+	if c.layer != nil && c.layer.nc != nil {
+		c.layer.nc.Close()
+	}
+	unix.Close(int(c.fd))
+}
+
 // writeChunks hands pending chunks, and p behind them if all of them fit, to the kernel in one
 // call of at most writeMax bytes, p not counted. It returns how many bytes the kernel took, 0 when
 // it takes none now. Under out.mu.
 func (c *Conn) writeChunks(p []byte) (int, error) {
+	if c.layer != nil {
+		return c.layer.seal()
+	}
 	var iov [iovMax]unix.Iovec
 	k, total := 0, 0
 	at := c.out.head
@@ -57,13 +115,9 @@ func (c *Conn) writeChunks(p []byte) (int, error) {
 		switch errno {
 		case 0:
 			return int(n), nil
-		case unix.EAGAIN:
-			return 0, nil
 		case unix.EINTR:
-		case unix.EPIPE, unix.ECONNRESET:
-			return 0, fmt.Errorf("%w: %w", ErrPeerClosed, errno)
 		default:
-			return 0, fmt.Errorf("%w: %w", ErrWrite, errno)
+			return 0, explainErrno(errno)
 		}
 	}
 }
@@ -75,7 +129,7 @@ func (c *Conn) setMask() {
 	if !o.inOff {
 		want |= unix.EPOLLIN
 	}
-	if o.waiting {
+	if o.waiting && (c.layer == nil || c.layer.tls != nil) {
 		want |= unix.EPOLLOUT
 	}
 	if want == o.mask || c.fd < 0 || o.stream != nil {
