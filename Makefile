@@ -2,7 +2,6 @@
 
 GO      ?= go
 ARGS    ?=
-TAGS    := urfave_cli_no_docs,urfave_cli_no_suggest
 VERSION := $(shell ./scripts/version.sh)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
@@ -16,7 +15,7 @@ run: build ## build the server and start it: make run ARGS="-p 4222 -D"
 	@exec ./build/edgebus $(ARGS)
 
 build: ## build/edgebus for this machine, static
-	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o build/edgebus ./cmd/edgebus
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o build/edgebus ./cmd/edgebus
 
 test: ## everything that must hold, with other people's clients; under 12 minutes on 2 cores
 	@./scripts/check.sh

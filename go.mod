@@ -3,14 +3,9 @@ module github.com/edgebus-io/edgebus
 go 1.26.0
 
 require (
+	github.com/nats-io/jwt/v2 v2.8.2
 	github.com/nats-io/nats-server/v2 v2.15.2
-	github.com/urfave/cli/v2 v2.27.7
+	github.com/nats-io/nkeys v0.4.17
 	golang.org/x/crypto v0.58.0
 	golang.org/x/sys v0.49.0
-)
-
-require (
-	github.com/cpuguy83/go-md2man/v2 v2.0.7 // indirect
-	github.com/russross/blackfriday/v2 v2.1.0 // indirect
-	github.com/xrash/smetrics v0.0.0-20240521201337-686a1a2994c1 // indirect
 )

@@ -1,199 +1,193 @@
 package auth
 
 import (
-	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
-// GlobalAccount is where users without an account of their own belong.
-const GlobalAccount = "$G"
-
-// Identity is who a peer is. It never changes once made.
-type Identity struct {
-	User    string // empty: nobody in particular
-	Account string
-	Perms   *Permissions // nil: everything is allowed
-}
-
-// Credentials is what a client brought along. Empty fields were not given.
-type Credentials struct {
-	User, Password string
-	Token          string
-}
-
 // A Directory knows who may come in. It never changes once made, but for what it has learned of
-// passwords that were right.
+// passwords that were right, and in operator mode of accounts.
 type Directory struct {
 	timeout time.Duration
-	anyone  *Identity           // not nil: no authentication, everybody is this one
-	guest   *Identity           // not nil: whoever brings no credentials is this one
-	users   map[string]*account // by name
-	token   *account            // token authentication
-	key     []byte              // of the digests that stand for passwords
-	decoy   []byte              // not nil: some password is hashed, so unknown users take as long
+	anyone  *entry // not nil: no authentication, everybody is this one
+	single  *entry // not nil: the one user, or the token, that there is
+	byToken bool   // single is a token
+	guest   *entry // not nil: whoever brings no credentials is this one
+	silent  bool   // guest is our idea: INFO asks for credentials all the same
+	users   map[string]*entry
+	nkeys   map[string]*entry // by public key
+	mapped  bool              // certificates name users
+	dns     []namedDN         // if mapped: users whose names are distinguished names, sorted by name
+	key     []byte            // of the digests that stand for passwords
+	decoy   string            // not empty: some password is hashed, so unknown users take as long
+	heard   *verdicts         // of everybody's permissions
+
+	accounts []*Account // all that are configured, the global and the system account too
+	byName   map[string]*Account
+	system   string // the system account's name; empty: there is none
+
+	operator *operator // not nil: operator mode, and all of the above but timeout is empty
+	callout  *callout  // not nil: a service decides
 }
 
-// account is one user's entry.
-type account struct {
-	identity *Identity
-	secret   *secret
-}
-
-// Required reports whether clients must authenticate.
-func (d *Directory) Required() bool { return d.anyone == nil }
-
-// Guest is who a client is that has not brought credentials yet; nil if there is no such thing.
-func (d *Directory) Guest() *Identity {
-	if d.anyone != nil {
-		return d.anyone
-	}
-	return d.guest
-}
-
-// Timeout is how long a client has to bring valid credentials.
-func (d *Directory) Timeout() time.Duration { return d.timeout }
-
-// New checks o and builds a Directory.
+// New checks o and builds a Directory. What it has started is ended by Close.
 func New(o Options) (*Directory, error) {
-	d := &Directory{timeout: o.Timeout, users: make(map[string]*account), key: newKey()}
+	d := &Directory{timeout: o.Timeout, key: newKey(), mapped: o.VerifyAndMap, heard: newVerdicts()}
 	if d.timeout <= 0 {
 		d.timeout = defaultTimeout
 	}
-	if err := o.check(); err != nil {
+	var err error
+	if d.operator, err = newOperator(&o); err != nil {
 		return nil, err
 	}
-	defaults, err := NewPermissions(o.DefaultPermissions)
-	if err != nil {
-		return nil, fmt.Errorf("default_permissions: %w", err)
-	}
-	if o.Token != "" {
-		secret, err := d.newSecret(o.Token)
-		if err != nil {
-			return nil, fmt.Errorf("token: %w", err)
+	if d.operator != nil {
+		if _, err := o.Mappings.build(); err != nil { // of no use here, but a mistake all the same
+			d.operator.close()
+			return nil, under("mappings", err)
 		}
-		d.token = &account{identity: &Identity{Account: GlobalAccount, Perms: defaults}, secret: secret}
+		return d, nil
 	}
-	if o.User != "" {
-		if err := d.add(User{User: o.User, Password: o.Password}, defaults); err != nil {
-			return nil, err
+	if err := o.check(); err != nil {
+		return nil, under("authorization", err)
+	}
+	if err := d.addAccounts(&o); err != nil {
+		return nil, err
+	}
+	if err := d.addUsers(&o); err != nil {
+		return nil, err
+	}
+	if o.Callout != nil {
+		if d.callout, err = newCallout(&o, d); err != nil {
+			return nil, under("authorization", err)
 		}
-	}
-	for _, u := range o.Users {
-		if err := d.add(u, defaults); err != nil {
-			return nil, err
-		}
-	}
-	if o.NoAuthUser != "" {
-		guest := d.users[o.NoAuthUser]
-		if guest == nil {
-			return nil, fmt.Errorf("%w: no_auth_user %q is not one of the users", ErrOptions, cut(o.NoAuthUser))
-		}
-		d.guest = guest.identity
-	}
-	if d.token == nil && len(d.users) == 0 {
-		d.anyone = &Identity{Account: GlobalAccount, Perms: defaults}
 	}
 	return d, nil
 }
 
 // check refuses combinations that leave open who is meant to come in.
 func (o *Options) check() error {
+	var inAccount string
+	for name, account := range o.Accounts {
+		if len(account.Users) > 0 {
+			inAccount = name
+		}
+	}
 	switch {
-	case o.User == "" && o.Password != "":
-		return fmt.Errorf("%w: a password without a user", ErrOptions)
-	case o.Token != "" && o.User != "":
-		return fmt.Errorf("%w: a token and a user: only one of them is possible", ErrOptions)
-	case o.Token != "" && len(o.Users) > 0:
-		return fmt.Errorf("%w: a token and a users list: only one of them is possible", ErrOptions)
-	case o.User != "" && len(o.Users) > 0:
-		return fmt.Errorf("%w: a single user and a users list: put the user into the list", ErrOptions)
+	case o.User == "" && o.Password != "" && o.Token == "" && len(o.Users) == 0 && inAccount == "":
+		// Everybody would come in, which nobody can have meant who has written a password.
+		return badf("a password without a user: add the user")
+	case o.Token != "" && (o.User != "" || o.Password != ""):
+		return badf("a token and a user: only one of them is possible")
+	case o.Token != "" && o.Users != nil:
+		return badf("a token and a users list: only one of them is possible")
+	case o.User != "" && o.Users != nil:
+		return badf("a single user and a users list: put the user into the list")
+	case o.User != "" && inAccount != "":
+		return badf("a single user and users in account %q: put the user into an account, or into a users list", cut(inAccount))
+	case o.Token != "" && inAccount != "":
+		return badf("a token and users in account %q: only one of them is possible", cut(inAccount))
 	}
 	return nil
 }
 
-// Authenticate decides who brings these credentials. If that takes long, slow is not nil and the
-// rest is nil: call it beside the loop, its answer is final. The errors are ErrNoCredentials and
-// ErrCredentials.
-func (d *Directory) Authenticate(c Credentials) (id *Identity, slow func() (*Identity, error), err error) {
-	if d.anyone != nil {
-		return d.anyone, nil, nil
+// addAccounts makes the accounts that are configured, and those that there are in any case.
+func (d *Directory) addAccounts(o *Options) error {
+	var err error
+	if d.accounts, err = o.Accounts.build(o.NoSystemAccount); err != nil {
+		return under("accounts", err)
 	}
-	if c == (Credentials{}) {
-		if d.guest != nil {
-			return d.guest, nil, nil
+	global := &Account{Name: GlobalAccount}
+	if global.Mappings, err = o.Mappings.build(); err != nil {
+		return under("mappings", err)
+	}
+	d.accounts = append(d.accounts, global)
+	d.byName = make(map[string]*Account, len(d.accounts))
+	for _, a := range d.accounts {
+		d.byName[a.Name] = a
+	}
+	d.system = o.SystemAccount
+	if d.system == "" && (d.byName[SystemAccount] != nil || !o.NoSystemAccount) {
+		d.system = SystemAccount
+		if d.byName[SystemAccount] == nil {
+			d.byName[SystemAccount] = &Account{Name: SystemAccount}
+			d.accounts = append(d.accounts, d.byName[SystemAccount])
 		}
-		return nil, nil, ErrNoCredentials
 	}
-	entry, offered := d.token, c.Token
-	if entry == nil {
-		entry, offered = d.users[c.User], c.Password
-	}
-	if entry == nil {
-		if d.decoy == nil {
-			return nil, nil, ErrCredentials
+	if d.system != "" {
+		a := d.byName[d.system]
+		if a == nil {
+			return under("system_account", badf("system_account %q is not one of the accounts: define it there, or leave the key out", cut(d.system)))
 		}
-		return nil, func() (*Identity, error) {
-			matches(d.decoy, offered)
-			return nil, ErrCredentials
-		}, nil
+		a.System = true
 	}
-	right, known := entry.secret.compare(d, offered)
-	if !known {
-		return nil, func() (*Identity, error) {
-			if !entry.secret.compareHash(d, offered) {
-				return nil, ErrCredentials
-			}
-			return entry.identity, nil
-		}, nil
-	}
-	if !right {
-		return nil, nil, ErrCredentials
-	}
-	return entry.identity, nil, nil
+	slices.SortFunc(d.accounts, func(a, b *Account) int { return strings.Compare(a.Name, b.Name) })
+	return under("accounts", CheckImports(d.accounts))
 }
 
-// Lookup finds a user's identity by name, as after a reload; nil if there is none.
-func (d *Directory) Lookup(user string) *Identity {
-	if user == "" {
-		if d.token != nil {
-			return d.token.identity
-		}
-		return d.anyone
+// Required reports whether clients must authenticate.
+func (d *Directory) Required() bool { return d.anyone == nil || d.callout != nil }
+
+// Announced reports whether INFO says that clients must authenticate: it does not if who brings no
+// credentials is some user by configuration.
+func (d *Directory) Announced() bool { return d.Required() && (d.guest == nil || d.silent) }
+
+// Guest is who a client is that has not said CONNECT yet; nil if there is no such thing.
+func (d *Directory) Guest() *Identity {
+	switch g := d.guest; {
+	case d.callout != nil:
+		return nil
+	case d.anyone != nil:
+		return d.anyone.identity // has no permissions
+	case g == nil || g.key || g.proxied || d.mapped || g.secret.hashed || !g.identity.admits(Standard):
+		return nil
+	default:
+		return d.heard.remember(g.identity)
 	}
-	if entry := d.users[user]; entry != nil {
-		return entry.identity
-	}
-	return nil
 }
 
-func (d *Directory) add(u User, defaults *Permissions) error {
-	name := cut(u.User)
-	switch {
-	case u.User == "":
-		return fmt.Errorf("%w: an entry of users has no user", ErrOptions)
-	case u.Password == "":
-		return fmt.Errorf("%w: user %q has no password", ErrOptions, name)
-	case d.users[u.User] != nil:
-		return fmt.Errorf("%w: user %q is there twice", ErrOptions, name)
+// Timeout is how long a client has to bring valid credentials.
+func (d *Directory) Timeout() time.Duration { return d.timeout }
+
+// NeedsNonce reports whether INFO must hold a nonce, because somebody may have to sign it.
+func (d *Directory) NeedsNonce() bool { return d.operator != nil || len(d.nkeys) > 0 }
+
+// Account returns what is configured of an account; nil if it is not known. It never waits.
+func (d *Directory) Account(name string) *Account {
+	if d.operator != nil {
+		return d.operator.account(name)
 	}
-	permissions, err := NewPermissions(u.Permissions)
-	if err != nil {
-		return fmt.Errorf("user %q: %w", name, err)
+	return d.byName[name]
+}
+
+// Accounts returns all accounts that are known, the global and the system account included, sorted
+// by name. Nobody may change the list.
+func (d *Directory) Accounts() []*Account {
+	if d.operator != nil {
+		return d.operator.accounts()
 	}
-	if permissions == nil {
-		permissions = defaults
+	return d.accounts
+}
+
+// SystemAccount is the name of the system account, empty if there is none.
+func (d *Directory) SystemAccount() string {
+	if d.operator != nil {
+		return d.operator.system
 	}
-	secret, err := d.newSecret(u.Password)
-	if err != nil {
-		return fmt.Errorf("user %q: %w", name, err)
+	return d.system
+}
+
+// OnChange asks to be told of accounts that are loaded, pushed or have expired, which happens in
+// operator mode only. f is called from any goroutine, before the login that caused it completes.
+func (d *Directory) OnChange(f func(*Account)) {
+	if d.operator != nil {
+		d.operator.onChange(f)
 	}
-	if secret.hash != nil && d.decoy == nil {
-		d.decoy = secret.hash
+}
+
+// Close ends what New has started.
+func (d *Directory) Close() {
+	if d.operator != nil {
+		d.operator.close()
 	}
-	id := &Identity{User: u.User, Account: u.Account, Perms: permissions}
-	if id.Account == "" {
-		id.Account = GlobalAccount
-	}
-	d.users[u.User] = &account{identity: id, secret: secret}
-	return nil
 }

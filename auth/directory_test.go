@@ -44,7 +44,7 @@ func TestAuthenticate(t *testing.T) {
 	single := Options{User: "u", Password: "p"}
 	token := Options{Token: "t"}
 	users := Options{Users: []User{{User: "a", Password: "pa"}, {User: "b", Password: hash, Account: "B"}}}
-	guest := Options{Users: users.Users, NoAuthUser: "a"}
+	guest := Options{Users: users.Users, TopOptions: TopOptions{NoAuthUser: "a"}}
 	for _, c := range []struct {
 		name    string
 		o       Options
@@ -166,8 +166,15 @@ func TestUsersGetPermissions(t *testing.T) {
 	if d.Lookup("nobody") != nil || d.Lookup("") != nil {
 		t.Error("Lookup found nobody")
 	}
-	if open := mustDirectory(t, Options{DefaultPermissions: common}); open.Guest().Perms.MayPublish([]byte("own")) {
-		t.Error("without users the default permissions are not for everybody")
+	for name, o := range map[string]Options{
+		"nobody configured": {DefaultPermissions: common},
+		"single user":       {DefaultPermissions: common, User: "u", Password: "p"},
+		"token":             {DefaultPermissions: common, Token: "p"},
+	} {
+		id, _, err := login(mustDirectory(t, o), Credentials{User: "u", Password: "p", Token: "p"})
+		if err != nil || id.Perms != nil {
+			t.Errorf("%s: %v, has the default permissions: %v; they are for the users list only", name, err, id.Perms != nil)
+		}
 	}
 }
 
@@ -182,13 +189,12 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		{"token and users", Options{Token: "t", Users: []User{{User: "a", Password: "p"}}}, "a token and a users list"},
 		{"user and users", Options{User: "u", Password: "p", Users: []User{{User: "a", Password: "p"}}}, "put the user into the list"},
 		{"password alone", Options{Password: "p"}, "without a user"},
-		{"no password", Options{User: "u"}, `"u" has no password`},
-		{"nameless", Options{Users: []User{{Password: "p"}}}, "no user"},
+		{"nameless", Options{Users: []User{{Password: "p"}}}, "neither user nor nkey"},
 		{"twice", Options{Users: []User{{User: "a", Password: "p"}, {User: "a", Password: "q"}}}, `"a" is there twice`},
 		{"broken hash", Options{User: "u", Password: "$2a$11$short"}, `"u"`},
 		{"bad permissions", Options{Users: []User{{User: "a", Password: "p", Permissions: bad}}}, `"a..b"`},
 		{"bad default permissions", Options{DefaultPermissions: bad}, "default_permissions"},
-		{"unknown guest", Options{NoAuthUser: "g"}, `"g" is not one of the users`},
+		{"unknown guest", Options{TopOptions: TopOptions{NoAuthUser: "g"}}, `"g" is not one of the users`},
 	} {
 		if _, err := New(c.o); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v, want a text with %q", c.name, err, c.text)

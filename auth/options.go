@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -18,36 +19,94 @@ type Options struct {
 	// strangers hold connections for nothing.
 	Timeout time.Duration `conf:"timeout"`
 
-	// Users are any number of users with a password and permissions each.
+	// Users are any number of users with a password or a public key, and permissions.
 	Users []User `conf:"users"`
 
-	// DefaultPermissions are for users without their own. Default: everything is allowed.
-	DefaultPermissions *PermissionOptions `conf:"default_permissions"`
+	// DefaultPermissions are for those of Users without their own; neither for the single user, nor
+	// for the token. Default: everything is allowed.
+	DefaultPermissions *PermissionOptions `conf:"default_permissions,alias=default_permission,alias=permissions"`
 
-	// NoAuthUser names the user that a client without credentials becomes. Default: none. It is
-	// a key of the configuration's top level, so whoever reads that fills it in.
-	NoAuthUser string `conf:"-"`
+	// ProxyRequired refuses the single user, or the token, unless a trusted proxy brings it. There
+	// are no trusted proxies here.
+	ProxyRequired bool `conf:"proxy_required"`
+
+	// Callout asks a service who may come in. Default: none.
+	Callout *CalloutOptions `conf:"auth_callout,alias=auth_hook"`
+
+	// Given says that the block is there, although everything in it may be empty. It decides whether
+	// strangers stay out if only the system account has users.
+	Given bool `conf:"-"`
+
+	// VerifyAndMap makes the certificate of a client say which of the users it is; it is what the
+	// tls block says under that key.
+	VerifyAndMap bool `conf:"-"`
+
+	// TopOptions are keys of the configuration's top level, so whoever reads that fills them in.
+	TopOptions `conf:"-"`
+}
+
+// given reports whether there is an authorization block.
+func (o *Options) given() bool {
+	return o.Given || o.User != "" || o.Token != "" || o.Timeout != 0 || o.Users != nil || o.DefaultPermissions != nil ||
+		o.Callout != nil || o.ProxyRequired
+}
+
+// TopOptions are the keys about authorization that stand at the top of a configuration.
+type TopOptions struct {
+	// NoAuthUser names the user that a client without credentials becomes. Default: none, such a
+	// client is refused. Whatever this user may do, everybody may.
+	NoAuthUser string `conf:"no_auth_user"`
+
+	// Accounts are subject spaces of their own, with their users and with what they take from one
+	// another. Default: one account for everybody, $G.
+	Accounts AccountsOptions `conf:"accounts"`
+
+	// SystemAccount is the account for the server's own events and requests. Default: $SYS, which
+	// then has nobody in it but who is configured there.
+	SystemAccount string `conf:"system_account,alias=system"`
+
+	// NoSystemAccount leaves the system account out.
+	NoSystemAccount bool `conf:"no_system_account,alias=no_system,alias=no_sys_acc"`
+
+	// Mappings give subjects that are published in the global account other names.
+	Mappings MappingsOptions `conf:"mappings,alias=maps"`
+
+	// Operator is where accounts come from when they are not configured here.
+	Operator OperatorOptions `conf:",inline"`
 }
 
 // A User is one entry of the users list.
 type User struct {
-	User        string             `conf:"user,alias=username"`
-	Password    string             `conf:"password,alias=pass"`
-	Permissions *PermissionOptions `conf:"permissions,alias=permission"`
+	User     string `conf:"user,alias=username"`
+	Password string `conf:"password,alias=pass"`
 
-	// Account is the name of the account the user belongs to; empty is the global one.
+	// NKey is the public key of a user that signs a nonce instead of showing a password.
+	NKey string `conf:"nkey"`
+
+	Permissions *PermissionOptions `conf:"permissions,alias=permission,alias=authorization"`
+
+	// Types are the connection types that the user may use, see ConnectionTypes. Default: all.
+	Types []string `conf:"allowed_connection_types,alias=connection_types,alias=clients"`
+
+	// ProxyRequired refuses the user unless a trusted proxy brings it. There are none here.
+	ProxyRequired bool `conf:"proxy_required"`
+
+	// Account is the name of the account the user belongs to; empty is the one that it stands in,
+	// outside of accounts the global one.
 	Account string `conf:"-"`
 }
 
 // PermissionOptions is a permissions block. What is nil is not restricted.
 type PermissionOptions struct {
-	Publish        *SubjectOptions  `conf:"publish,alias=pub"`
-	Subscribe      *SubjectOptions  `conf:"subscribe,alias=sub"`
-	AllowResponses *ResponseOptions `conf:"allow_responses,alias=allow_response"`
+	Publish        *SubjectOptions  `conf:"publish,alias=pub,alias=import"`
+	Subscribe      *SubjectOptions  `conf:"subscribe,alias=sub,alias=export"`
+	AllowResponses *ResponseOptions `conf:"allow_responses,alias=publish_allow_responses"`
 }
 
 // SubjectOptions is what may be published or subscribed to: one subject, a list of them, or
 // lists of what is allowed and denied. Allow nil: everything that is not denied; Allow empty: nothing.
+//
+// An empty list in a configuration is nil here, since for nats-server it is as if it were not there.
 type SubjectOptions struct {
 	Allow []string
 	Deny  []string
@@ -86,24 +145,21 @@ func (o *SubjectOptions) UnmarshalConf(v any) error {
 	block, isBlock := v.(map[string]any)
 	if !isBlock {
 		list, err := stringList("subjects", v)
-		if err != nil {
-			return err
-		}
 		o.Allow = list
-		return nil
+		return err
 	}
 	for key, value := range block {
-		list, err := stringList(key, value)
+		list, err := stringList(strings.ToLower(key), value)
 		if err != nil {
 			return err
 		}
-		switch key {
+		switch strings.ToLower(key) {
 		case "allow":
 			o.Allow = list
 		case "deny":
 			o.Deny = list
 		default:
-			return fmt.Errorf("%w: unknown key %q, use allow or deny", ErrOptions, cut(key))
+			return badf("unknown key %q, use allow or deny", cut(key))
 		}
 	}
 	return nil
@@ -113,20 +169,18 @@ func stringList(what string, v any) ([]string, error) {
 	switch v := v.(type) {
 	case string:
 		return []string{v}, nil
-	case []string:
-		return append([]string{}, v...), nil
 	case []any:
-		list := make([]string, 0, len(v))
+		var list []string
 		for _, entry := range v {
 			s, ok := entry.(string)
 			if !ok {
-				return nil, fmt.Errorf("%w: %s: %v is not a subject", ErrOptions, what, cut(fmt.Sprint(entry)))
+				return nil, badf("%s: %v is not a subject: put it in quotes", what, cut(fmt.Sprint(entry)))
 			}
 			list = append(list, s)
 		}
 		return list, nil
 	}
-	return nil, fmt.Errorf("%w: %s: a subject or a list of subjects was expected", ErrOptions, what)
+	return nil, badf("%s: a subject or a list of subjects was expected", what)
 }
 
 // UnmarshalConf takes true, false or {max: N, expires: "1m"}.
@@ -138,26 +192,30 @@ func (o *ResponseOptions) UnmarshalConf(v any) error {
 	case map[string]any:
 		return o.unmarshalBlock(v)
 	}
-	return fmt.Errorf("%w: allow_responses is true, false or {max, expires}", ErrOptions)
+	return badf("write true, false or { max: 1, expires: \"2m\" }")
 }
 
 func (o *ResponseOptions) unmarshalBlock(block map[string]any) error {
 	for key, value := range block {
-		var err error
-		switch key {
+		switch strings.ToLower(key) {
 		case "max", "max_msgs", "max_messages", "max_responses":
 			n, ok := value.(int64)
 			if !ok {
-				return fmt.Errorf("%w: %s: a number was expected", ErrOptions, key)
+				return badf("%s: a number was expected", cut(key))
 			}
 			o.Max = int(n)
 		case "expires", "expiration", "ttl":
-			o.Expires, err = duration(value)
+			text, ok := value.(string)
+			if !ok {
+				return badf("%s: write a number and a unit in quotes, such as \"2m\"", cut(key))
+			}
+			wait, err := time.ParseDuration(text)
+			if err != nil {
+				return badf("%s: %q is no duration: write a number and a unit, such as \"2m\"", cut(key), cut(text))
+			}
+			o.Expires = wait
 		default:
-			err = fmt.Errorf("unknown key")
-		}
-		if err != nil {
-			return fmt.Errorf("%w: allow_responses: %q: %w", ErrOptions, cut(key), err)
+			return badf("unknown key %q, use max and expires", cut(key))
 		}
 	}
 	return nil
@@ -173,5 +231,5 @@ func duration(v any) (time.Duration, error) {
 	case float64:
 		return time.Duration(v * float64(time.Second)), nil
 	}
-	return 0, fmt.Errorf("a duration was expected")
+	return 0, badf("a duration was expected")
 }

@@ -1,8 +1,10 @@
 package auth
 
 import (
-	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgebus-io/edgebus/subject"
@@ -17,7 +19,16 @@ type Permissions struct {
 	publish   rules
 	subscribe rules
 	responses Responses
+	salt      uint64 // tells verdicts of these permissions from those of others
+
+	// Anyone's. Set when somebody has come in: where verdicts are remembered. nil: nowhere.
+	verdicts atomic.Pointer[verdicts]
 }
+
+// Both directions follow nats-server to the letter, which looks a subject up among the entries as
+// if it were a literal, even when it is the filter of a subscription. So "*" in an entry covers the
+// last word of "x.>" and "x.*" alike: who is allowed x.* may subscribe to x.> and gets all of it,
+// and who is denied x.* may not subscribe to x.>.
 
 // Responses lets a user answer on reply subjects that it has received and could not publish to
 // otherwise.
@@ -28,11 +39,17 @@ type Responses struct {
 
 // rules is one direction.
 type rules struct {
-	allow []rule
-	deny  []rule
 	// closed: there is an allow list, so that only what stands in it is allowed, even if it is empty.
 	closed bool
+	// tree has all entries without a queue, allow and deny.
+	tree ruleTree
+
+	// All of them, in their order. Only a subscription looks through them.
+	allow []rule
+	deny  []rule
 }
+
+func (r *rules) rules() int { return len(r.allow) + len(r.deny) }
 
 // A rule covers a subject filter, or with a queue only the members of that queue on it.
 type rule struct {
@@ -46,7 +63,7 @@ func NewPermissions(o *PermissionOptions) (*Permissions, error) {
 	if o == nil {
 		return nil, nil
 	}
-	p := &Permissions{}
+	p := &Permissions{salt: rand.Uint64()}
 	var err error
 	if p.publish, err = newRules("publish", o.Publish, false); err != nil {
 		return nil, err
@@ -56,12 +73,34 @@ func NewPermissions(o *PermissionOptions) (*Permissions, error) {
 	}
 	if o.AllowResponses != nil {
 		p.responses = o.AllowResponses.settled()
-		if o.Publish == nil && p.responses.Max != 0 {
-			// Someone who may answer and was given nothing else may only answer.
-			p.publish.closed = true
-		}
+		// Who may answer, and was not told what to publish besides, may only answer.
+		p.publish.closed = p.publish.closed || p.responses.Max != 0
 	}
 	return p, nil
+}
+
+// equal reports whether both allow and deny the same, by the same entries.
+func (p *Permissions) equal(other *Permissions) bool {
+	if p == nil || other == nil {
+		return p == other
+	}
+	return p.responses == other.responses && p.publish.equal(&other.publish) && p.subscribe.equal(&other.subscribe)
+}
+
+func (r *rules) equal(other *rules) bool {
+	return r.closed == other.closed && slices.Equal(r.allow, other.allow) && slices.Equal(r.deny, other.deny)
+}
+
+// withDenied is p with one more subject that may not be published to. p may be nil.
+func (p *Permissions) withDenied(filter string) *Permissions {
+	made := &Permissions{salt: rand.Uint64()}
+	if p != nil {
+		made.publish, made.subscribe, made.responses = p.publish, p.subscribe, p.responses
+		made.publish.tree.root = *p.publish.tree.root.clone()
+	}
+	made.publish.tree.add(filter, denied)
+	made.publish.deny = append(slices.Clip(made.publish.deny), rule{filter: filter})
+	return made
 }
 
 func newRules(what string, o *SubjectOptions, queues bool) (r rules, err error) {
@@ -72,22 +111,30 @@ func newRules(what string, o *SubjectOptions, queues bool) (r rules, err error) 
 	if r.allow, err = parseRules(what+" allow", o.Allow, queues); err != nil {
 		return r, err
 	}
-	r.deny, err = parseRules(what+" deny", o.Deny, queues)
-	return r, err
+	if r.deny, err = parseRules(what+" deny", o.Deny, queues); err != nil {
+		return r, err
+	}
+	for i := range r.allow {
+		r.tree.add(r.allow[i].filter, allowed)
+	}
+	for i := range r.deny {
+		if r.deny[i].queue == "" {
+			r.tree.add(r.deny[i].filter, denied)
+		}
+	}
+	return r, nil
 }
 
 func parseRules(what string, entries []string, queues bool) ([]rule, error) {
 	var list []rule
 	for _, entry := range entries {
-		words := strings.Fields(entry)
-		bad := len(words) == 0 || len(words) > 2 || len(words) == 2 && !queues
-		if bad || !subject.ValidFilter(words[0]) {
-			return nil, fmt.Errorf("%w: %s %q is not a valid subject", ErrOptions, what, cut(entry))
+		r := rule{filter: entry}
+		if words := strings.Fields(entry); queues && len(words) == 2 {
+			r.filter, r.queue = words[0], words[1]
+			r.wild = subject.HasWildcard(r.queue)
 		}
-		r := rule{filter: words[0]}
-		if len(words) == 2 {
-			r.queue = words[1]
-			r.wild = subject.HasWildcard(r.queue) && subject.ValidFilter(r.queue)
+		if !subject.ValidFilter(r.filter) || r.queue != "" && !subject.ValidFilter(r.queue) {
+			return nil, badf("%s %q is not a valid subject", what, cut(entry))
 		}
 		list = append(list, r)
 	}
@@ -100,20 +147,16 @@ func (p *Permissions) MayPublish(literal []byte) bool {
 	if p == nil {
 		return true
 	}
-	for i := range p.publish.deny {
-		if subject.Matches(p.publish.deny[i].filter, literal) {
-			return false
-		}
+	if v := p.verdicts.Load(); v != nil {
+		return v.mayPublish(p, literal)
 	}
-	if !p.publish.closed {
-		return true
-	}
-	for i := range p.publish.allow {
-		if subject.Matches(p.publish.allow[i].filter, literal) {
-			return true
-		}
-	}
-	return false
+	return p.decide(literal)
+}
+
+// decide is MayPublish, by the rules.
+func (p *Permissions) decide(literal []byte) bool {
+	v := p.publish.tree.match(literal)
+	return v&denied == 0 && (v&allowed != 0 || !p.publish.closed)
 }
 
 // MaySubscribe reports whether a subscription to filter, as a member of queue if that is not
@@ -136,10 +179,10 @@ func (p *Permissions) MaySubscribe(filter, queue string) (ok, filtered bool) {
 		if !r.covers(queue) {
 			continue
 		}
-		if subject.Subset(r.filter, filter) {
+		if subject.Matches(r.filter, filter) {
 			return false, false
 		}
-		// Narrower than what is asked for: the rest is still allowed.
+		// Part of what is asked for: the rest is still allowed.
 		filtered = filtered || subject.Overlap(r.filter, filter)
 	}
 	return true, filtered
@@ -151,7 +194,7 @@ func (r *rules) allows(filter, queue string) bool {
 	plain, named, member := false, false, false
 	for i := range r.allow {
 		a := &r.allow[i]
-		if !subject.Subset(a.filter, filter) {
+		if !subject.Matches(a.filter, filter) {
 			continue
 		}
 		if a.queue == "" {
@@ -173,7 +216,7 @@ func (r *rule) covers(queue string) bool {
 		return true
 	}
 	// A queue name that is no valid subject is compared as a word only.
-	return r.wild && queue != "" && subject.ValidFilter(queue) && subject.Subset(r.queue, queue)
+	return r.wild && queue != "" && subject.Valid(queue) && subject.Subset(r.queue, queue)
 }
 
 // Denies reports whether a message to this subject must be kept from a filtered subscription.
@@ -181,9 +224,12 @@ func (p *Permissions) Denies(literal []byte, queue string) bool {
 	if p == nil {
 		return false
 	}
+	if p.subscribe.tree.match(literal)&denied != 0 {
+		return true
+	}
 	for i := range p.subscribe.deny {
 		r := &p.subscribe.deny[i]
-		if r.covers(queue) && subject.Matches(r.filter, literal) {
+		if r.queue != "" && r.covers(queue) && subject.Matches(r.filter, literal) {
 			return true
 		}
 	}
@@ -196,6 +242,35 @@ func (p *Permissions) Responses() (r Responses, ok bool) {
 		return Responses{}, false
 	}
 	return p.responses, p.responses.Max != 0
+}
+
+// Options are the entries that p was made of, for those who show them.
+func (p *Permissions) Options() *PermissionOptions {
+	if p == nil {
+		return nil
+	}
+	o := &PermissionOptions{Publish: p.publish.options(), Subscribe: p.subscribe.options()}
+	if r, ok := p.Responses(); ok {
+		o.AllowResponses = &ResponseOptions{Max: r.Max, Expires: r.Expires}
+	}
+	return o
+}
+
+func (r *rules) options() *SubjectOptions {
+	list := func(rules []rule) (entries []string) {
+		for i := range rules {
+			entries = append(entries, strings.TrimSpace(rules[i].filter+" "+rules[i].queue))
+		}
+		return entries
+	}
+	if r.rules() == 0 && !r.closed {
+		return nil
+	}
+	o := &SubjectOptions{Allow: list(r.allow), Deny: list(r.deny)}
+	if r.closed && o.Allow == nil {
+		o.Allow = []string{}
+	}
+	return o
 }
 
 // cut shortens what goes into an error text.

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 )
@@ -60,7 +61,12 @@ func TestMaySubscribe(t *testing.T) {
 		{"not covered", allow("a.>"), "b", "", false, false},
 		{"empty list", allow(), "b", "", false, false},
 		{"wildcard not fully inside allow", allow("a.b"), "a.*", "", false, false},
-		{"tail not fully inside star", allow("a.*"), "a.>", "", false, false},
+		{"tail is a word for a star", allow("a.*"), "a.>", "", true, false},
+		{"all is a word for a star", allow("*"), ">", "", true, false},
+		{"tail is a word for a denied star", deny("a.*"), "a.>", "", false, false},
+		{"all is a word for a denied star", deny("*"), ">", "", false, false},
+		{"tail is one word only", allow("a.*.c"), "a.>", "", false, false},
+		{"tail beside a denied star", deny("a.*.c"), "a.>", "", true, true},
 		{"inside two entries together only", allow("a.b", "a.c"), "a.*", "", false, false},
 		{"deny wins", &SubjectOptions{Allow: []string{"a.>"}, Deny: []string{"a.b"}}, "a.b", "", false, false},
 		{"wildcard overlaps deny", deny("a.b"), "a.*", "", true, true},
@@ -149,6 +155,8 @@ func TestAllowResponses(t *testing.T) {
 		{"max and expires", PermissionOptions{AllowResponses: &ResponseOptions{Max: 2, Expires: time.Second}},
 			Responses{2, time.Second}, true, false},
 		{"no end", PermissionOptions{AllowResponses: &ResponseOptions{Max: -1, Expires: -1}}, Responses{-1, -1}, true, false},
+		{"with a denial", PermissionOptions{Publish: &SubjectOptions{Deny: []string{"y"}}, AllowResponses: &ResponseOptions{}},
+			Responses{1, 2 * time.Minute}, true, false},
 		{"with publish", PermissionOptions{Publish: &SubjectOptions{Allow: []string{"x"}}, AllowResponses: &ResponseOptions{}},
 			Responses{1, 2 * time.Minute}, true, true},
 	} {
@@ -161,7 +169,7 @@ func TestAllowResponses(t *testing.T) {
 }
 
 func TestBadPermissionsAreRefused(t *testing.T) {
-	for _, entry := range []string{"", " ", "a..b", ".a", "a.", "a.>.b", "a b c"} {
+	for _, entry := range []string{"", " ", "a..b", ".a", "a.", "a.>.b", "a b c", " a", "a ", "a b..c"} {
 		for _, o := range []SubjectOptions{{Allow: []string{entry}}, {Deny: []string{entry}}} {
 			if _, err := NewPermissions(&PermissionOptions{Subscribe: &o}); !errors.Is(err, ErrOptions) {
 				t.Errorf("subscribe %q: %v", entry, err)
@@ -189,5 +197,23 @@ func TestVerdictsAllocateNothing(t *testing.T) {
 		p.Denies(text, "q.1")
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestPermissionsCanBeShown(t *testing.T) {
+	o := PermissionOptions{
+		Publish:        &SubjectOptions{Allow: []string{}, Deny: []string{"a"}},
+		Subscribe:      &SubjectOptions{Allow: []string{"a.>", "b q.*"}},
+		AllowResponses: &ResponseOptions{Max: 1, Expires: time.Second},
+	}
+	if got := mustPermissions(t, o).Options(); !reflect.DeepEqual(*got, o) {
+		t.Errorf("%+v", got)
+	}
+	if got := mustPermissions(t, PermissionOptions{}).Options(); *got != (PermissionOptions{}) {
+		t.Errorf("nothing said: %+v", got)
+	}
+	var none *Permissions
+	if none.Options() != nil {
+		t.Error("somebody without permissions shows some")
 	}
 }

@@ -18,8 +18,10 @@ type digest [sha256.Size]byte
 // A secret is what a password or token is compared with.
 type secret struct {
 	// Set when made.
-	plain digest // of the configured text, if it is not a hash
-	hash  []byte // the bcrypt hash, nil if the text is plain
+	configured string // as it stands in the options: plain, or a bcrypt hash
+	hashed     bool
+	key        []byte // of the digests
+	plain      digest // of configured, if that is plain
 
 	// Anyone's. The password that was right the last time, so that bcrypt runs once for each user
 	// and Directory, and not for each of a thousand reconnecting devices.
@@ -32,21 +34,23 @@ func newKey() []byte {
 	return key
 }
 
-func (d *Directory) digest(password string) (sum digest) {
-	mac := hmac.New(sha256.New, d.key)
+func newSecret(configured string, key []byte) (*secret, error) {
+	s := &secret{configured: configured, hashed: isBcrypt(configured), key: key}
+	if !s.hashed {
+		s.plain = s.digest(configured)
+		return s, nil
+	}
+	if _, err := bcrypt.Cost([]byte(configured)); err != nil {
+		return nil, badf("the password looks like a bcrypt hash and is none: %w", err)
+	}
+	return s, nil
+}
+
+func (s *secret) digest(password string) (sum digest) {
+	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte(password))
 	mac.Sum(sum[:0])
 	return sum
-}
-
-func (d *Directory) newSecret(configured string) (*secret, error) {
-	if !isBcrypt(configured) {
-		return &secret{plain: d.digest(configured)}, nil
-	}
-	if _, err := bcrypt.Cost([]byte(configured)); err != nil {
-		return nil, fmt.Errorf("%w: the password looks like a bcrypt hash and is none: %w", ErrOptions, err)
-	}
-	return &secret{hash: []byte(configured)}, nil
 }
 
 // isBcrypt reports whether a configured password is a hash by its prefix, as nats-server does.
@@ -56,29 +60,42 @@ func isBcrypt(password string) bool {
 }
 
 // compare decides at once if it can. known is false when the hash must be asked.
-func (s *secret) compare(d *Directory, offered string) (right, known bool) {
-	sum := d.digest(offered)
-	if s.hash == nil {
-		return subtle.ConstantTimeCompare(sum[:], s.plain[:]) == 1, true
+func (s *secret) compare(offered string) (right, known bool) {
+	sum := s.digest(offered)
+	if !s.hashed {
+		return same(sum, s.plain), true
 	}
-	if last := s.remembered.Load(); last != nil && subtle.ConstantTimeCompare(sum[:], last[:]) == 1 {
+	if last := s.remembered.Load(); last != nil && same(sum, *last) {
 		return true, true
 	}
 	return false, false
 }
 
 // compareHash takes tens of milliseconds and more.
-func (s *secret) compareHash(d *Directory, offered string) bool {
-	if !matches(s.hash, offered) {
+func (s *secret) compareHash(offered string) bool {
+	if !matches(s.configured, offered) {
 		return false
 	}
-	sum := d.digest(offered)
+	sum := s.digest(offered)
 	s.remembered.Store(&sum)
 	return true
 }
 
-func matches(hash []byte, offered string) bool {
-	return bcrypt.CompareHashAndPassword(hash, []byte(offered)) == nil
+// stillOpens reports whether who has come in by s may stay when next takes its place. Where only
+// a hash could tell, and it is another one, the answer is no: the client has to show its password.
+func (s *secret) stillOpens(next *secret) bool {
+	if s.configured == next.configured {
+		return true
+	}
+	last := s.remembered.Load()
+	return s.hashed && !next.hashed && last != nil && same(s.digest(next.configured), *last)
+}
+
+// same compares in constant time.
+func same(a, b digest) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
+
+func matches(hash, offered string) bool {
+	return bcrypt.CompareHashAndPassword([]byte(hash), []byte(offered)) == nil
 }
 
 // HashPassword makes the bcrypt hash that may stand in a configuration instead of the password.

@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/subject"
@@ -23,23 +25,43 @@ type Account struct {
 	// Set when made.
 	broker *Broker
 	name   string
+	quoted []byte // the name in JSON
 	salt   uint64 // keeps equal subjects of two accounts apart in a lane's cache
 
 	// Moved under mu, read by anyone.
 	generations [tokenGenerations + 1]atomic.Uint32
 
 	// Anyone's.
-	peers atomic.Int32
+	peers atomic.Int32 // links included, our own not
+	links atomic.Int32
+	owed  atomic.Pointer[owed] // answers to requests from other accounts; nil before the first
+
+	// Written under mu, read by anyone.
+	rules atomic.Pointer[rules]
 
 	mu       sync.RWMutex
 	index    subject.Index[*Sub] // under mu; matching only reads
 	watchers []*watcher          // under mu
 	tallies  []*tally            // of the lanes that have published here; under mu
 	past     [reasons]uint64     // counted by lanes that are closed; under mu
+	moved    traffic             // by lanes that are closed; under mu
+	shadows  []*shadow           // of Subs of accounts that import from this one; under mu
+	services []*serviceImport    // of serviceSubs in index; under mu
+	orphans  []*Sub              // whose shadows are to be seen to by unlock; under mu
+	inner    *Peer               // to whom belong the Subs that are nobody's; under mu
+
+	// casting is above all Account.mu: shadows of one Sub are made and removed by one goroutine at a
+	// time.
+	casting sync.Mutex
+	casts   map[*Sub][]*shadow // the shadows of this account's Subs; under casting
 }
 
 func newAccount(b *Broker, name string) *Account {
-	return &Account{broker: b, name: name, salt: rand.Uint64()}
+	quoted, err := json.Marshal(name)
+	if err != nil {
+		panic(err) // a string can always be written
+	}
+	return &Account{broker: b, name: name, quoted: quoted, salt: rand.Uint64()}
 }
 
 // Name is the account's name.
@@ -47,9 +69,9 @@ func (a *Account) Name() string { return a.name }
 
 // Attach makes a peer of whoever is behind s. id says what it may do; nil is everything.
 func (a *Account) Attach(id *auth.Identity, s Sink, t Traits) *Peer {
-	p := &Peer{account: a, sink: s, remote: t.Remote, noEcho: t.NoEcho, origin: t.Origin}
-	p.permit(id)
-	a.peers.Add(1)
+	p := &Peer{account: a, sink: s, remote: t.Remote, own: t.Own, noEcho: t.NoEcho, origin: t.Origin}
+	p.permit(id, false)
+	p.count(1)
 	return p
 }
 
@@ -92,9 +114,37 @@ func (a *Account) removeLocked(s *Sub) {
 	s.state.Or(subClosed)
 	a.index.Remove(s.Subject(), s.Queue(), s)
 	s.peer.dropLocked(s)
+	if s.shadowed {
+		a.orphans = append(a.orphans, s)
+	}
 	a.generations[generationOf(s.Subject())].Add(1)
 	a.tellLocked(s, -s.members())
 }
+
+// unlock gives mu back, and takes away the shadows of what has been removed under it: they stand in
+// other accounts, whose locks may not be held together with this one.
+func (a *Account) unlock() {
+	orphans := a.orphans
+	a.orphans = nil
+	a.mu.Unlock()
+	for _, s := range orphans {
+		a.cast(s)
+	}
+}
+
+// innerLocked is the peer that has Subs of the account's own. Nothing is ever delivered to it.
+func (a *Account) innerLocked() *Peer {
+	if a.inner == nil {
+		a.inner = &Peer{account: a, sink: nowhere{}}
+	}
+	return a.inner
+}
+
+// nowhere is the sink of such a peer.
+type nowhere struct{}
+
+func (nowhere) Deliver(*Msg, *Sub) bool { return false }
+func (nowhere) Wake(bool) time.Duration { return 0 }
 
 // moveAllLocked makes every lane match every subject of the account anew.
 func (a *Account) moveAllLocked() {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
+
+	"github.com/edgebus-io/edgebus/auth"
 )
 
 func subscribers(b testing.TB, br *Broker, n int, filter, queue string) {
@@ -103,4 +105,38 @@ func BenchmarkChurn(b *testing.B) {
 		p.Publish(l, m)
 		p.Unsubscribe(s, 0)
 	}
+}
+
+// BenchmarkImports publishes what another account imports, maps, or answers.
+func BenchmarkImports(b *testing.B) {
+	setup := func(b *testing.B) *world {
+		return newWorld(b, &auth.Account{Name: "A", Exports: []auth.Export{{Service: true, Subject: "svc"}},
+			Mappings: []auth.Mapping{{Source: "raw.*", Destinations: []auth.Destination{to("own.$1", 100)}}}},
+			account("B", stream("A", "ev.>", "fromA.ev.>"), service("A", "svc", "svc")))
+	}
+	publish := func(b *testing.B, w *world, p *Peer, subject, reply string) {
+		m := &Msg{Payload: make([]byte, 16), Reply: []byte(reply)}
+		b.ReportAllocs()
+		for b.Loop() {
+			m.Subject = append(m.Subject[:0], subject...)
+			if n, _ := p.Publish(w.l, m); n == 0 {
+				b.Fatal("not delivered")
+			}
+		}
+	}
+	b.Run("stream", func(b *testing.B) {
+		w := setup(b)
+		mustSubscribe(b, w.b.Account("B").Attach(nil, new(countSink), Traits{}), "fromA.>", "", "1")
+		publish(b, w, w.at("A", nil, Traits{}), "ev.x", "")
+	})
+	b.Run("mapping", func(b *testing.B) {
+		w := setup(b)
+		mustSubscribe(b, w.b.Account("A").Attach(nil, new(countSink), Traits{}), "own.>", "", "1")
+		publish(b, w, w.at("A", nil, Traits{}), "raw.x", "")
+	})
+	b.Run("request", func(b *testing.B) {
+		w := setup(b)
+		mustSubscribe(b, w.b.Account("A").Attach(nil, new(countSink), Traits{}), "svc", "q", "1")
+		publish(b, w, w.at("B", nil, Traits{}), "svc", "_INBOX.abcdefgh.1")
+	})
 }

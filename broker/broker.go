@@ -21,6 +21,10 @@ type Broker struct {
 	maxTokens        atomic.Int32
 
 	answers answers
+	owed    atomic.Int64 // bytes that answers to requests from other accounts take, about
+
+	configuring sync.Mutex               // above all other locks
+	configured  map[string]*auth.Account // by name; under configuring
 
 	mu       sync.Mutex
 	accounts map[string]*Account // under mu

@@ -13,10 +13,20 @@
 //
 // # Locks
 //
-// In this order, never upward, at most one of each: Broker.mu, Account.mu, a sink's own lock.
-// No lock of ours is held over Deliver, Wake or Rest. The functions given to Watch run under
-// Account.mu and may only enqueue. A peer's table of reply permissions has a lock of its own, and
-// so has the list of these tables, above it; nothing else happens under either.
+// In this order, never upward, at most one of each: Broker.configuring, Account.casting, Broker.mu,
+// Account.mu, a sink's own lock. No lock of ours is held over Deliver, Wake or Rest. The functions
+// given to Watch run under Account.mu and may only enqueue. Tables that are small worlds of their own
+// have locks under which nothing else happens: a peer's reply permissions, and the list of these
+// above it; the answers an account owes, and a peer's open requests; what a lane has counted.
+//
+// # Accounts
+//
+// What one account imports from another is worked out when a subject is matched, and kept in the
+// slot. Streams: a subscription of the importer has shadows in the exporter's index, which are made
+// and removed after the importer's lock is released (shadow.go). Services: a message is published
+// again in the exporter's account, after the fan-out, by whoever has published it (service.go), and
+// its answer finds the way back by the books (answer.go). Mappings give a message another subject
+// before all else (mapping.go). Whether an import is allowed is not asked here but in package auth.
 //
 // # Seeing a subscription
 //
@@ -28,5 +38,6 @@
 // # Reading order
 //
 // msg.go and peer.go are the contract. publish.go is the hot path, slot.go what it falls back on,
-// remote.go what links need, sub.go and account.go how interest is kept.
+// remote.go what links need, sub.go and account.go how interest is kept. configure.go is where
+// accounts get their imports, crossing.go what slots know of them.
 package broker

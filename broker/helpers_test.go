@@ -112,3 +112,9 @@ func attach(b *Broker, t Traits) (*Peer, *fakeSink) {
 	f := new(fakeSink)
 	return b.Account("").Attach(nil, f, t), f
 }
+
+// quiet takes everything and has nothing to say.
+type quiet struct{}
+
+func (quiet) Deliver(_ *Msg, sub *Sub) bool { return sub.Take() }
+func (quiet) Wake(bool) time.Duration       { return 0 }

@@ -21,10 +21,12 @@ type Lane struct {
 	cache   cache
 	scratch slot         // the slot of what is not kept
 	matches matchScratch // what a miss finds
+	cross   crossing     // what a miss finds of other accounts
 	tallies map[*Account]*tally
 
 	// What Publish has set going and Flush ends.
 	touched []touch
+	first   *Peer              // of touched, which has no bit set for it: mostly there is no other
 	slowed  *Peer              // the last who was told to rest, so that not each of its messages says so
 	seen    map[*Peer]struct{} // stands in for the bit if there is none
 	pending int                // bytes, about
@@ -34,6 +36,14 @@ type Lane struct {
 	spent []*Sub // had their last message
 	calls []call // what links are to be handed; see remote.go
 	names []string
+
+	// What crosses into other accounts. Publish's own, but for mappedTo, which is Msg.Subject after it.
+	mappedTo []byte
+	text     []byte        // subjects and headers on their way
+	tasks    []task        // service imports to go through
+	hops     *[maxHops]hop // on the way of a message, in order; nil before the first
+
+	counting *tally // in which the last message was counted; nil before the first
 }
 
 // touch is a sink to be woken.
@@ -63,7 +73,7 @@ func (l *Lane) Close() {
 	for a, t := range l.tallies {
 		a.retire(t)
 	}
-	l.tallies, l.cache, l.scratch = nil, cache{}, slot{}
+	l.tallies, l.cache, l.scratch, l.cross, l.hops = nil, cache{}, slot{}, crossing{}, nil
 	l.broker.mu.Lock()
 	defer l.broker.mu.Unlock()
 	l.broker.lanes &^= l.bit
@@ -80,13 +90,16 @@ func (l *Lane) Effort() int { return l.effort }
 
 // touch notes that p's sink is to be woken.
 func (l *Lane) touch(p, by *Peer) {
-	if l.bit == 0 {
+	switch {
+	case l.first == nil:
+		l.first = p
+	case l.bit != 0:
+		p.touched.Or(l.bit)
+	default:
 		if _, ok := l.seen[p]; ok {
 			return
 		}
 		l.seen[p] = struct{}{}
-	} else {
-		p.touched.Or(l.bit)
 	}
 	l.touched = append(l.touched, touch{p, by})
 }
@@ -94,14 +107,18 @@ func (l *Lane) touch(p, by *Peer) {
 // Flush wakes every sink touched since the last Flush, and makes those rest who have published
 // faster than a sink can follow.
 func (l *Lane) Flush() {
+	l.showCounts()
 	if len(l.touched) == 0 {
 		return
 	}
 	soon := len(l.touched) > maxWakes
+	l.first = nil
 	for i := range l.touched {
 		t := &l.touched[i]
 		// Before Wake, since what comes after Wake has begun must be woken again.
-		t.peer.touched.And(^l.bit)
+		if i != 0 {
+			t.peer.touched.And(^l.bit)
+		}
 		rest := uint32(t.peer.sink.Wake(soon) / time.Microsecond)
 		if rest != t.peer.behind.Load() {
 			t.peer.behind.Store(rest)

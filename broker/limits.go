@@ -1,5 +1,7 @@
 package broker
 
+import "time"
+
 // Options are the core's bounds. Zero means the default.
 type Options struct {
 	// MaxSubscriptions bounds the subscriptions of one peer that is not Remote. Default 0: no
@@ -62,6 +64,26 @@ const (
 
 	// replyBytes is what one reply subject takes besides its text.
 	replyBytes = 96
+
+	// maxHops bounds the accounts that one message may come through by service imports.
+	maxHops = 8
+
+	// keptText is how many bytes a lane keeps room for between messages that cross accounts.
+	keptText = 64 << 10
+
+	// maxAskedBytes bounds what the open requests of one peer to services of other accounts may take:
+	// the oldest goes when there is no room. allOwedBytes bounds those of all peers together: at it, a
+	// peer gets along with the room it has, and at twice of it one that has none is refused. debtBytes
+	// is what an open request takes besides its texts.
+	maxAskedBytes = 1 << 20
+	allOwedBytes  = 16 << 20
+	debtBytes     = 224
+
+	// defaultThreshold is how long an answer of a service may take if its export does not say.
+	defaultThreshold = 2 * time.Minute
+
+	// sweepEvery is how often an account looks for answers that will not come any more.
+	sweepEvery = 5 * time.Second
 
 	// maxWeight bounds the members that a link may claim to speak for.
 	maxWeight = 1 << 20

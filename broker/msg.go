@@ -4,6 +4,7 @@ import "time"
 
 // A Msg is one message on its way through. Its slices are the publisher's and are good
 // only until Publish returns. Payload has no line ending: each Sink dresses it for its wire.
+// Publish leaves in Subject what it was mapped to, good until the lane is used again.
 type Msg struct {
 	Subject, Reply  []byte
 	Header, Payload []byte // Header is an encoded NATS/1.0 block, or empty
@@ -11,7 +12,9 @@ type Msg struct {
 	Route  []byte   // what to match by when it is not Subject: a deliver subject, a link's "@" form
 	Queues []string // over a link: inward the groups to serve, outward those the link was chosen for
 
-	why Reason // of the last refusal; the publisher's
+	why    Reason // of the last refusal; the publisher's
+	mapped bool   // Map has been here
+	hop    uint8  // service imports it has come through
 }
 
 // Refuse says why Deliver does not take m, if it is not that its receiver is slow. It returns
@@ -19,11 +22,6 @@ type Msg struct {
 func (m *Msg) Refuse(why Reason) bool {
 	m.why = why
 	return false
-}
-
-// size is about what m will take in a sink's output.
-func (m *Msg) size() int {
-	return len(m.Subject) + len(m.Reply) + len(m.Header) + len(m.Payload)
 }
 
 // A Sink is how a message gets back out of the broker to one attached party.
@@ -48,6 +46,7 @@ type Traits struct {
 	Remote bool   // speaks for others: last choice in a queue group, its input is never made to rest
 	NoEcho bool   // does not want its own messages
 	Origin uint32 // not zero: never handed what a peer of equal Origin brought
+	Own    bool   // the server's own: bound by no limit on subscriptions, and not among AccountSnapshot.Peers
 }
 
 // A Reason is why a message was not delivered to somebody who should have had it.

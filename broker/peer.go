@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"sync/atomic"
 
 	"github.com/edgebus-io/edgebus/auth"
@@ -14,6 +15,7 @@ type Peer struct {
 	sink    Sink
 	origin  uint32
 	remote  bool
+	own     bool
 
 	// The goroutine's that publishes for this peer.
 	noEcho bool
@@ -22,8 +24,13 @@ type Peer struct {
 	closed  atomic.Bool
 	touched atomic.Uint32 // a bit for each lane that will wake the sink
 	behind  atomic.Uint32 // how long in microseconds publishers to it should rest; mostly 0
+	most    atomic.Int32  // subscriptions that the identity allows; 0 is any number, negative none
 	perms   atomic.Pointer[auth.Permissions]
 	replies atomic.Pointer[replies] // nil if the permissions allow no responses
+	asked   atomic.Pointer[asked]   // requests to other accounts that wait for answers; nil before the first
+
+	// On 64 bits it makes 128 bytes of a Peer, so that what a delivery looks at lies in one cache line.
+	_ [24 * (^uintptr(0) >> 63)]byte
 
 	// Under account.mu.
 	subs  []*Sub
@@ -60,6 +67,18 @@ func (p *Peer) SubscribeText(text string, subjectBytes, queueBytes int) (*Sub, e
 		return nil, ErrInvalidSubject
 	}
 	s := &Sub{peer: p, text: text, subjectBytes: uint32(subjectBytes), queueBytes: uint16(queueBytes)}
+	old, err := p.subscribe(s)
+	if err != nil {
+		return old, err
+	}
+	if r := p.account.rules.Load(); r != nil && len(r.streams) != 0 {
+		p.account.cast(s)
+	}
+	return s, nil
+}
+
+// subscribe puts s into the account's index if it may be there.
+func (p *Peer) subscribe(s *Sub) (old *Sub, err error) {
 	a := p.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -72,10 +91,11 @@ func (p *Peer) SubscribeText(text string, subjectBytes, queueBytes int) (*Sub, e
 	if !allowed {
 		return nil, ErrSubscribeDenied
 	}
-	if limit := int(a.broker.maxTokens.Load()); limit > 0 && !p.remote && subject.Tokens(s.Subject()) > limit {
+	bound := !p.remote && !p.own
+	if limit := int(a.broker.maxTokens.Load()); bound && limit > 0 && subject.Tokens(s.Subject()) > limit {
 		return nil, ErrTooManyTokens
 	}
-	if limit := int(a.broker.maxSubscriptions.Load()); limit > 0 && !p.remote && len(p.subs) >= limit {
+	if bound && len(p.subs) >= p.mostSubscriptions() {
 		return nil, ErrMaxSubscriptions
 	}
 	if old := p.findLocked(s.Tag()); old != nil {
@@ -87,7 +107,24 @@ func (p *Peer) SubscribeText(text string, subjectBytes, queueBytes int) (*Sub, e
 	s.filtered = filtered
 	p.addLocked(s)
 	a.insertLocked(s)
-	return s, nil
+	return nil, nil
+}
+
+// mostSubscriptions is the least of what the broker, the account and the identity allow. What an
+// account allows is for each of its connections, as in nats-server.
+func (p *Peer) mostSubscriptions() int {
+	most := math.MaxInt
+	bound := func(n int64) {
+		if n != 0 {
+			most = min(most, int(max(n, 0)))
+		}
+	}
+	bound(int64(p.account.broker.maxSubscriptions.Load()))
+	bound(int64(p.most.Load()))
+	if r := p.account.rules.Load(); r != nil {
+		bound(r.of.Limits.MaxSubscriptions)
+	}
+	return most
 }
 
 // Unsubscribe removes s once it has had most messages in all, counted from its beginning; 0 is now.
@@ -97,8 +134,8 @@ func (p *Peer) Unsubscribe(s *Sub, most uint64) {
 		return
 	}
 	p.account.mu.Lock()
-	defer p.account.mu.Unlock()
 	p.account.removeLocked(s)
+	p.account.unlock()
 }
 
 // Find returns the peer's live subscription of this tag, or nil. A closed one counts as absent.
@@ -219,18 +256,28 @@ func (p *Peer) OwnInterest(l *Lane, literal []byte) *Sub {
 }
 
 // Reauthorize gives the peer another identity of the same account, after a reload. It returns the
-// subscriptions that the new permissions do not allow; they are removed.
-func (p *Peer) Reauthorize(id *auth.Identity) (lost []*Sub) {
+// subscriptions that the new permissions do not allow; they are removed. Whom the peer was to answer is
+// forgotten even where nothing has changed: nats-server does so.
+func (p *Peer) Reauthorize(id *auth.Identity) (lost []*Sub) { return p.reauthorize(id, false) }
+
+// Renew is Reauthorize after something else than a reload, as when the account was pushed: what the
+// peer may answer on stays, unless what it is allowed of that has changed.
+func (p *Peer) Renew(id *auth.Identity) (lost []*Sub) { return p.reauthorize(id, true) }
+
+func (p *Peer) reauthorize(id *auth.Identity, keepReplies bool) (lost []*Sub) {
 	a := p.account
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	p.permit(id)
+	defer a.unlock()
+	p.permit(id, keepReplies)
 	perms := p.perms.Load()
 	differs := false
 	for _, s := range p.subs {
 		allowed, filtered := perms.MaySubscribe(s.Subject(), s.Queue())
 		differs = differs || s.filtered || filtered
 		s.filtered = filtered
+		if s.shadowed && allowed {
+			a.orphans = append(a.orphans, s) // its shadows have verdicts of the old permissions
+		}
 		if !allowed {
 			lost = append(lost, s)
 		}
@@ -246,21 +293,36 @@ func (p *Peer) Reauthorize(id *auth.Identity) (lost []*Sub) {
 }
 
 // permit takes over an identity's permissions.
-func (p *Peer) permit(id *auth.Identity) {
+func (p *Peer) permit(id *auth.Identity, keepReplies bool) {
 	var perms *auth.Permissions
 	if id != nil {
 		perms = id.Perms
 	}
+	var most int64
+	if id != nil {
+		most = id.Limits.MaxSubscriptions
+	}
+	p.most.Store(int32(min(max(most, -1), math.MaxInt32)))
 	limits, ok := perms.Responses()
 	switch old := p.replies.Load(); {
 	case !ok:
 		p.replies.Store(nil)
 		old.close()
-	case old == nil || old.limits != limits:
+	case old == nil || old.limits != limits || !keepReplies:
 		p.replies.Store(p.account.broker.newReplies(limits))
 		old.close()
 	}
 	p.perms.Store(perms)
+}
+
+// count changes the numbers of peers of the account by delta.
+func (p *Peer) count(delta int32) {
+	if p.remote {
+		p.account.links.Add(delta)
+	}
+	if !p.own {
+		p.account.peers.Add(delta)
+	}
 }
 
 // Detach removes the peer with all it has subscribed to. A message that is being delivered at the
@@ -271,7 +333,7 @@ func (p *Peer) Detach() {
 	}
 	p.replies.Load().close()
 	a := p.account
-	a.peers.Add(-1)
+	p.count(-1)
 	for more := true; more; {
 		a.mu.Lock()
 		for range detachBatch {
@@ -281,6 +343,7 @@ func (p *Peer) Detach() {
 			}
 			a.removeLocked(p.subs[len(p.subs)-1])
 		}
-		a.mu.Unlock()
+		a.unlock()
 	}
+	p.asked.Load().close() // now that its interest is gone
 }

@@ -148,6 +148,46 @@ func TestResponsesAreAllowedOnceReceived(t *testing.T) {
 	})
 }
 
+// TestAReloadForgetsResponses was tried against nats-server 2.15.2: there a reload that changes nothing
+// does the same.
+func TestAReloadForgetsResponses(t *testing.T) {
+	b := New(Options{})
+	l := b.NewLane()
+	asker, _ := attach(b, Traits{})
+	allow := func(max int) *auth.Identity {
+		return mustPermit(t, auth.PermissionOptions{Publish: list("s.x"), AllowResponses: &auth.ResponseOptions{Max: max}})
+	}
+	one, same, more := allow(1), allow(1), allow(2)
+	for _, c := range []struct {
+		name string
+		do   func(*Peer, *auth.Identity) []*Sub
+		id   *auth.Identity
+		want bool
+	}{
+		{"the same", (*Peer).Reauthorize, one, false},
+		{"made anew", (*Peer).Reauthorize, same, false},
+		{"pushed", (*Peer).Renew, same, true},
+		{"pushed with other limits", (*Peer).Renew, more, false},
+	} {
+		worker := b.Account("").Attach(one, new(fakeSink), Traits{})
+		mustSubscribe(t, worker, "svc", "", "1")
+		ask := func() { asker.Publish(l, &Msg{Subject: []byte("svc"), Reply: []byte("r.1")}) }
+		answer := func() bool {
+			_, err := worker.Publish(l, &Msg{Subject: []byte("r.1")})
+			return err == nil
+		}
+		ask()
+		c.do(worker, c.id)
+		if answer() != c.want {
+			t.Errorf("%s: the answer may go out: %v, want %v", c.name, !c.want, c.want)
+		}
+		if ask(); !answer() {
+			t.Errorf("%s: the next answer is refused", c.name)
+		}
+		worker.Detach()
+	}
+}
+
 func TestOpenResponsesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New(Options{}).newReplies(auth.Responses{Max: 1, Expires: time.Minute})

@@ -14,15 +14,26 @@ import (
 
 // Publish moves m to everybody in the account whose interest matches it, and reports how many have
 // taken it. They are woken by the lane's Flush. The error is ErrPublishDenied.
-func (p *Peer) Publish(l *Lane, m *Msg) (delivered int, err error) {
-	route := m.Subject
-	if m.Route != nil {
-		route = m.Route
-	}
-	s := l.find(p.account, route)
-	if perms := p.perms.Load(); perms != nil && !s.mayPublish(p, perms, m) {
-		s.tally.add(Denied, 1)
-		return 0, ErrPublishDenied
+func (p *Peer) Publish(l *Lane, m *Msg) (delivered int, err error) { return l.publish(p, m, nil, nil) }
+
+// publish is Publish with no slot and no way. With them m has come here from other accounts, and goes
+// to everybody that the slot knows of. It is one function since calls show in what a message costs.
+func (l *Lane) publish(p *Peer, m *Msg, s *slot, way *hop) (delivered int, err error) {
+	if s == nil {
+		route := m.Subject
+		if m.Route != nil {
+			route = m.Route
+		}
+		s = l.find(p.account, route)
+		if s.cross != nil && s.cross.mapping != nil && m.Route == nil && !m.mapped {
+			s = l.mapped(p.account, s, m)
+		}
+		m.mapped = false
+		if perms := p.perms.Load(); perms != nil && !s.mayPublish(p, perms, m) {
+			s.tally.add(Denied, 1)
+			s.tally.count(l, m, 0)
+			return 0, ErrPublishDenied
+		}
 	}
 	l.effort += int(s.plain) + len(s.groups) + len(s.links)
 	lost := s.denied != 0
@@ -34,7 +45,7 @@ func (p *Peer) Publish(l *Lane, m *Msg) (delivered int, err error) {
 			lost = true
 		}
 	}
-	if len(s.groups) != 0 || len(s.links) != 0 {
+	if len(s.groups) != 0 || len(s.links) != 0 || s.cross != nil {
 		served, short := l.serve(p, m, s)
 		delivered += served
 		lost = lost || short
@@ -42,12 +53,21 @@ func (p *Peer) Publish(l *Lane, m *Msg) (delivered int, err error) {
 	if lost {
 		s.tally.add(Denied, int(s.denied))
 	}
-	if delivered != 0 {
-		l.pending += delivered * m.size()
-	} else if !lost {
-		s.tally.add(NoInterest, 1)
+	bytes := len(m.Header) + len(m.Payload)
+	l.pending += delivered * (len(m.Subject) + len(m.Reply) + bytes) // about what it takes in outputs
+	tally := s.tally
+	if tally == l.counting && m.hop == 0 && tally.now.fits(bytes, delivered) {
+		tally.now += pack(bytes, delivered)
+	} else {
+		tally.count(l, m, delivered)
 	}
-	if len(l.spent) != 0 {
+	if s.cross != nil {
+		delivered += l.relay(p, m, s, way)
+	}
+	if delivered == 0 && !lost {
+		tally.add(NoInterest, 1)
+	}
+	if len(l.spent) != 0 && way == nil {
 		l.removeSpent()
 	}
 	return delivered, nil
@@ -123,7 +143,7 @@ func (l *Lane) hand(p *Peer, m *Msg, sub *Sub) (took bool, why Reason) {
 	if !took {
 		return false, m.refusal(sub)
 	}
-	if to.touched.Load()&l.bit == 0 {
+	if to != l.first && to.touched.Load()&l.bit == 0 {
 		l.touch(to, p)
 	} else if to.behind.Load() != 0 && l.slowed != p {
 		l.slowed = p
@@ -146,32 +166,43 @@ func (m *Msg) refusal(sub *Sub) (why Reason) {
 	return SlowPeer
 }
 
-// serve gives m to one member of each queue group, a local one where there is one, and to links.
+// serve gives m to one member of each queue group, a local one where there is one, to links, and to
+// importers.
 func (l *Lane) serve(p *Peer, m *Msg, s *slot) (delivered int, lost bool) {
 	for i := range s.groups {
 		g := &s.groups[i]
-		if (p.remote || len(m.Queues) != 0) && !slices.Contains(m.Queues, g.queue) {
+		if (p.remote && m.hop == 0 || len(m.Queues) != 0) && !slices.Contains(m.Queues, g.queue) {
 			continue // a link has chosen other groups for us
 		}
-		took, why := l.serveGroup(p, m, s.subs[g.from:g.remotes])
+		took, why := l.serveGroup(p, m, s, g)
 		switch {
 		case took:
 			delivered++
-		case l.chooseLink(p, s, i, 0):
+		case l.chooseLink(p, m, s, i, 0):
 		case why != 0:
 			s.tally.add(why, 1)
 			lost = true
 		}
 	}
-	if len(s.links) != 0 || len(l.calls) != 0 {
+	if len(s.links) != 0 || len(l.calls) != 0 || s.cross != nil && len(s.cross.links) != 0 {
 		called, short := l.callLinks(p, m, s)
-		return delivered + called, lost || short
+		delivered += called
+		lost = lost || short
+	}
+	if s.cross != nil {
+		imported, short := l.deliverImported(p, m, s)
+		delivered += imported
+		lost = lost || short
 	}
 	return delivered, lost
 }
 
 // serveGroup tries members from a random one on, until one takes m.
-func (l *Lane) serveGroup(p *Peer, m *Msg, members []*Sub) (took bool, why Reason) {
+func (l *Lane) serveGroup(p *Peer, m *Msg, s *slot, g *group) (took bool, why Reason) {
+	if s.cross != nil && len(s.cross.members) != 0 {
+		return l.serveMixed(p, m, s, g)
+	}
+	members := s.subs[g.from:g.remotes]
 	if len(members) == 0 {
 		return false, 0
 	}
@@ -197,7 +228,7 @@ func (l *Lane) removeSpent() {
 		a := sub.peer.account
 		a.mu.Lock()
 		a.removeLocked(sub)
-		a.mu.Unlock()
+		a.unlock()
 		l.spent[i] = nil
 	}
 	l.spent = l.spent[:0]

@@ -232,6 +232,9 @@ func TestAutoUnsubscribeEndsAtTheCount(t *testing.T) {
 				mustPublish(t, pub, l, "a", "x")
 			}
 			p.Unsubscribe(s, c.max)
+			if want := c.max % (1 << 32); s.Max() != want {
+				t.Errorf("Max is %d, want %d", s.Max(), want)
+			}
 			if reached := uint64(c.before) >= c.max; s.Closed() != reached {
 				t.Errorf("closed at once is %v, want %v", s.Closed(), reached)
 			}

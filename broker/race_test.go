@@ -214,3 +214,37 @@ func TestWatchLosesAndDoublesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestCountsOnlyGrow reads while two lanes count, over many a fold.
+func TestCountsOnlyGrow(t *testing.T) {
+	b := New(Options{})
+	a := b.Account("")
+	subscribers(t, b, 1, "other", "")
+	var done atomic.Bool
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		var last AccountSnapshot
+		for !done.Load() {
+			s := a.Snapshot()
+			if s.InMsgs < last.InMsgs || s.InBytes < last.InBytes || s.InBytes != 40*s.InMsgs {
+				t.Errorf("%+v after %+v", s, last)
+				return
+			}
+			last = s
+		}
+	})
+	const each = 30000
+	publishers(b, 2, func(l *Lane, _ int) {
+		p := a.Attach(nil, new(atomicSink), Traits{})
+		m := &Msg{Subject: []byte("a"), Payload: make([]byte, 40)}
+		for range each {
+			p.Publish(l, m)
+			l.Flush()
+		}
+	})
+	done.Store(true)
+	reader.Wait()
+	if n := a.Snapshot().InMsgs; n != 2*each {
+		t.Errorf("%d messages are counted of %d", n, 2*each)
+	}
+}

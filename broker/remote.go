@@ -8,6 +8,7 @@ package broker
 type call struct {
 	sub    *Sub
 	plain  bool    // it has plain interest
+	shown  []byte  // its subject if that is another than the message's; nil if not
 	groups []int32 // of slot.groups, those it was chosen for; capacity is kept
 }
 
@@ -19,26 +20,29 @@ func (s *Sub) mayHave(p *Peer) bool {
 
 // chooseLink picks one of the links that have members in a group, by their weights, and notes it in
 // the calls. The first called of those are over: their links are left out.
-func (l *Lane) chooseLink(p *Peer, s *slot, at, called int) bool {
+func (l *Lane) chooseLink(p *Peer, m *Msg, s *slot, at, called int) bool {
 	g := &s.groups[at]
 	var chosen *Sub
+	var shown []byte
 	place, total := 0, 0
-	for _, sub := range s.subs[g.remotes:g.to] {
+	for k, sub := range s.subs[g.remotes:g.to] {
 		i := l.callOf(sub.peer, len(l.calls))
-		if i < called || !sub.mayHave(p) {
+		as := s.shownTo(int(g.remotes) + k)
+		if i < called || !sub.mayHave(p) || as != nil && m.hop != 0 {
 			continue
 		}
 		// Each takes the place of those before it in proportion to its weight.
 		weight := int(sub.members())
 		total += weight
 		if total == weight || l.draw(total) < weight {
-			chosen, place = sub, i
+			chosen, place, shown = sub, i, as
 		}
 	}
 	if chosen == nil {
 		return false
 	}
 	c := l.call(place, chosen)
+	c.shown = shown
 	c.groups = append(c.groups, int32(at))
 	return true
 }
@@ -64,7 +68,7 @@ func (l *Lane) call(place int, sub *Sub) *call {
 		l.calls = append(l.calls, call{})
 	}
 	c := &l.calls[place]
-	c.sub, c.plain, c.groups = sub, false, c.groups[:0]
+	c.sub, c.plain, c.shown, c.groups = sub, false, nil, c.groups[:0]
 	return c
 }
 
@@ -77,6 +81,15 @@ func (l *Lane) callLinks(p *Peer, m *Msg, s *slot) (delivered int, lost bool) {
 			c.sub, c.plain = sub, true
 		}
 	}
+	if s.cross != nil && m.hop == 0 {
+		for i := range s.cross.links {
+			to := &s.cross.links[i]
+			if to.sub.mayHave(p) {
+				c := l.call(l.callOf(to.sub.peer, chosen), to.sub)
+				c.sub, c.plain, c.shown = to.sub, true, s.cross.bytes(to.span)
+			}
+		}
+	}
 	inward := m.Queues
 	for i := 0; i < len(l.calls); i++ { // a refusal may add calls
 		c := &l.calls[i]
@@ -85,7 +98,7 @@ func (l *Lane) callLinks(p *Peer, m *Msg, s *slot) (delivered int, lost bool) {
 			l.names = append(l.names, s.groups[at].queue)
 		}
 		m.Queues = l.names
-		took, why := l.hand(p, m, c.sub)
+		took, why := l.handAs(p, m, c.sub, c.shown)
 		if took {
 			delivered++
 			continue
@@ -94,22 +107,22 @@ func (l *Lane) callLinks(p *Peer, m *Msg, s *slot) (delivered int, lost bool) {
 			s.tally.add(why, 1)
 			lost = true
 		}
-		if l.passOn(p, s, i, why) {
+		if l.passOn(p, m, s, i, why) {
 			lost = true
 		}
 	}
 	m.Queues = inward
 	for i := range l.calls {
-		l.calls[i].sub = nil
+		l.calls[i].sub, l.calls[i].shown = nil, nil
 	}
 	l.calls = l.calls[:0]
 	return delivered, lost
 }
 
 // passOn gives the groups of a call that was refused to links that have not been called yet.
-func (l *Lane) passOn(p *Peer, s *slot, refused int, why Reason) (lost bool) {
+func (l *Lane) passOn(p *Peer, m *Msg, s *slot, refused int, why Reason) (lost bool) {
 	for k := 0; k < len(l.calls[refused].groups); k++ {
-		if !l.chooseLink(p, s, int(l.calls[refused].groups[k]), refused+1) && why != 0 {
+		if !l.chooseLink(p, m, s, int(l.calls[refused].groups[k]), refused+1) && why != 0 {
 			s.tally.add(why, 1)
 			lost = true
 		}

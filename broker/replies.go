@@ -75,7 +75,15 @@ func (r *replies) allow(subject []byte) {
 	if r.closed {
 		return
 	}
-	if _, again := r.grants[string(subject)]; !again {
+	old, again := r.grants[string(subject)]
+	if again && old.left > 0 && !old.isOver(now) {
+		// As nats-server: a message that comes twice counts as answered once, by a look whether it may be
+		// answered already.
+		old.left--
+		r.grants[string(subject)] = old
+		return
+	}
+	if !again {
 		r.makeRoomLocked(size, now)
 		r.bytes += size
 		r.all.bytes.Add(size)
@@ -91,7 +99,7 @@ func (r *replies) use(subject []byte) bool {
 	if !ok {
 		return false
 	}
-	if g.isOver(time.Now()) {
+	if g.left == 0 || g.isOver(time.Now()) {
 		r.dropLocked(string(subject))
 		return false
 	}

@@ -34,6 +34,8 @@ type slot struct {
 	denied int32   // plain ones left out because their permissions deny the subject
 	groups []group // each with its part of subs
 	links  []*Sub  // one plain subscription of each remote peer that has any
+
+	cross *crossing // what concerns other accounts; nil if nothing does
 }
 
 // A group is one queue group: its local members and then those behind links.
@@ -112,11 +114,18 @@ func (l *Lane) forgetMatches() {
 
 // arrange puts what matches into the order in which Publish wants it.
 func (l *Lane) arrange(s *slot, route []byte) {
-	oldSubs, oldGroups, oldLinks := s.subs, s.groups, s.links
+	oldSubs, oldGroups, oldLinks, oldCross := s.subs, s.groups, s.links, s.cross
 	s.subs, s.groups, s.links = s.subs[:0], s.groups[:0], s.links[:0]
 	s.denied = 0
+	if l.cross.used {
+		l.cross.reset()
+	}
 	for _, sub := range l.matches.Plain {
 		switch {
+		case sub.kind != ownSub:
+			if !l.cross.plain(s.account, sub, route) {
+				s.denied++
+			}
 		case sub.denies(route):
 			s.denied++
 		case sub.peer.remote:
@@ -129,12 +138,16 @@ func (l *Lane) arrange(s *slot, route []byte) {
 	for i := range l.matches.Groups {
 		g := &l.matches.Groups[i]
 		from := int32(len(s.subs))
-		s.addMembers(g.Members, route, false)
+		l.addMembers(s, g.Members, route, false)
 		remotes := int32(len(s.subs))
-		s.addMembers(g.Members, route, true)
+		l.addMembers(s, g.Members, route, true)
 		if to := int32(len(s.subs)); to > from {
 			s.groups = append(s.groups, group{g.Queue, from, remotes, to})
 		}
+	}
+	s.cross = nil
+	if r := s.account.rules.Load(); l.cross.used || r != nil && len(r.mappings) != 0 {
+		l.arrangeCrossing(s, oldCross, r, route)
 	}
 	// What the slot has held before and holds no more must not live on behind its lengths.
 	clear(oldSubs[min(len(s.subs), len(oldSubs)):])
@@ -158,17 +171,44 @@ func (s *slot) addLink(sub *Sub) {
 	s.links = append(s.links, sub)
 }
 
-func (s *slot) addMembers(members []*Sub, route []byte, remote bool) {
+func (l *Lane) addMembers(s *slot, members []*Sub, route []byte, remote bool) {
 	for _, sub := range members {
-		if sub.peer.remote == remote && !sub.denies(route) {
+		switch {
+		case sub.peer.remote != remote:
+		case sub.kind == shadowSub:
+			l.cross.addShadow(s, sub, route)
+		case !sub.denies(route):
 			s.subs = append(s.subs, sub)
 		}
 	}
 }
 
+// arrangeCrossing gives s what has been found of other accounts, in the memory of what it has had before.
+// The scratch slot gets the scratch.
+func (l *Lane) arrangeCrossing(s *slot, old *crossing, r *rules, route []byte) {
+	x := &l.cross
+	if r != nil && len(r.mappings) != 0 {
+		x.mapping, x.used = r.mappingOf(route), true
+	}
+	if len(x.members) != 0 {
+		x.fill(s)
+	}
+	switch {
+	case x.isEmpty():
+	case s == &l.scratch:
+		s.cross = x
+	default:
+		s.cross = x.copied(old)
+	}
+}
+
 // cost is what s remembers, in pointers, about. The slots themselves are bounded by the table.
 func (s *slot) cost() int {
-	return cap(s.subs) + 4*cap(s.groups) + cap(s.links) + cap(s.subject)/8
+	n := cap(s.subs) + 4*cap(s.groups) + cap(s.links) + cap(s.subject)/8
+	if s.cross != nil {
+		n += s.cross.cost()
+	}
+	return n
 }
 
 // secondSight reports whether a subject has missed before, not too long ago.
@@ -187,7 +227,7 @@ func (c *cache) secondSight(hash uint64) bool {
 
 // keep makes a slot of the scratch.
 func (c *cache) keep(scratch *slot, route []byte) {
-	if len(scratch.subs) > c.results {
+	if len(scratch.subs) > c.results || scratch.cross != nil && len(scratch.subs)+scratch.cross.cost() > c.results {
 		return
 	}
 	if 4*c.count >= 3*len(c.table) && len(c.table) < c.most {
@@ -214,6 +254,9 @@ func (c *cache) keep(scratch *slot, route []byte) {
 	s.subs = refit(own.subs, scratch.subs)
 	s.groups = refit(own.groups, scratch.groups)
 	s.links = refit(own.links, scratch.links)
+	if s.cross != nil {
+		s.cross = scratch.cross.copied(own.cross)
+	}
 	c.held += s.cost()
 	c.trim(s)
 }
@@ -288,7 +331,7 @@ func (c *cache) trim(spared *slot) {
 // empty makes s hold nothing. It is not fresh afterwards.
 func (c *cache) empty(s *slot) {
 	c.held -= s.cost()
-	s.subs, s.groups, s.links = nil, nil, nil
+	s.subs, s.groups, s.links, s.cross = nil, nil, nil, nil
 	s.plain, s.denied = 0, 0
 	s.generation = s.account.generations[s.token].Load() - 1
 	c.held += s.cost()

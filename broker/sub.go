@@ -11,11 +11,12 @@ type Sub struct {
 	text         string // subject, queue and tag, one after the other
 	subjectBytes uint32
 	queueBytes   uint16
+	kind         subKind
 	filtered     bool // permissions deny some of what the subject matches; under Account.mu
 
 	// Under Account.mu.
 	slot int32 // place in the index's list
-	own  int32 // place in peer.subs
+	own  int32 // place in peer.subs; of other kinds, where the account keeps what belongs to it
 
 	// Anyone's.
 	state  atomic.Uint32
@@ -23,7 +24,19 @@ type Sub struct {
 	max    atomic.Uint32 // messages it may have in all; 0 is any number
 	taken  atomic.Uint32 // messages it was given, lower half
 	wraps  atomic.Uint32 // messages it was given, upper half
+
+	shadowed bool // there may be shadows of it in other accounts; under Account.mu
 }
+
+// A subKind tells the Subs apart that an account's index holds.
+type subKind uint8
+
+const (
+	ownSub     subKind = iota // of one of the account's peers
+	shadowSub                 // stands for one of another account, which imports; see shadow.go
+	serviceSub                // takes requests to another account; see service.go
+	answerSub                 // takes answers to requests from other accounts; see answer.go
+)
 
 // States of a Sub.
 const (
@@ -55,6 +68,9 @@ func (s *Sub) Closed() bool { return s.state.Load() != 0 }
 func (s *Sub) Delivered() uint64 {
 	return uint64(s.wraps.Load())<<32 | uint64(s.taken.Load())
 }
+
+// Max is how many messages s may have in all; 0 is any number, or more than 32 bits can count.
+func (s *Sub) Max() uint64 { return uint64(s.max.Load()) }
 
 // Take counts one message. It is false if s must not have it. Deliver calls it under the sink's
 // output lock, so that nothing is written after the last message. Publish removes s afterwards.
@@ -97,10 +113,14 @@ func (s *Sub) SetWeight(n int32) {
 	a := s.peer.account
 	n = min(max(1, n), maxWeight)
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	delta := n - s.members()
 	s.weight.Store(n)
 	if delta != 0 && s.state.Load()&subClosed == 0 {
 		a.tellLocked(s, delta)
+	}
+	shadowed := s.shadowed
+	a.mu.Unlock()
+	if shadowed {
+		a.cast(s)
 	}
 }

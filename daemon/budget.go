@@ -16,6 +16,7 @@ const (
 	cacheBytes        = 2 << 20   // a lane's match cache when it is full
 	subscriptionBytes = 300       // with its text and its part of the index
 	connectionBytes   = 1 << 10   // an idle connection with two subscriptions
+	secureBytes       = 13 << 10  // what TLS adds to it
 	syslogBytes       = syslogQueue * maxSyslogLine
 
 	// The default of max_connections: as nats-server's, where a quarter of memory_limit has room
@@ -44,15 +45,23 @@ func defaultLoops(limit int64) int {
 
 // defaultConnections is as many as memory and the system's limit of descriptors have room for:
 // a client that is told "maximum connections exceeded" knows more than one that is left to wait.
-func defaultConnections(limit int64, descriptors uint64) int {
+func defaultConnections(limit int64, descriptors uint64, each int64) int {
 	if limit <= 0 {
 		limit = unknownMemory
 	}
-	most := min(defaultMaxConnections, limit/4/connectionBytes)
+	most := min(defaultMaxConnections, limit/4/each)
 	if descriptors > 0 && descriptors < defaultMaxConnections+ownDescriptors {
 		most = min(most, int64(descriptors)-ownDescriptors)
 	}
 	return int(max(minMaxConnections, most))
+}
+
+// connectionBytes is what an idle connection takes.
+func (o *Options) connectionBytes() int64 {
+	if o.TLS != nil {
+		return connectionBytes + secureBytes
+	}
+	return connectionBytes
 }
 
 // budget adds up what the options allow. max_pending does not stand in it times the connections:
@@ -63,7 +72,7 @@ func (o *Options) budget() budget {
 	b := budget{
 		{"program", runtimeBytes, ""},
 		{fmt.Sprintf("%d loops with their match caches", loops), loops * (loopBytes + cacheBytes), "loops"},
-		{fmt.Sprintf("%d connections", o.Server.MaxConnections), int64(o.Server.MaxConnections) * connectionBytes, "max_connections"},
+		{fmt.Sprintf("%d connections", o.Server.MaxConnections), int64(o.Server.MaxConnections) * o.connectionBytes(), "max_connections"},
 		{"output for slow clients", o.Engine.PendingTotal, "pending_total, max_pending"},
 		{"half-received messages", o.Engine.PartialTotal, "partial_total"},
 	}

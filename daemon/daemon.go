@@ -1,16 +1,21 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/broker"
 	"github.com/edgebus-io/edgebus/engine"
+	"github.com/edgebus-io/edgebus/monitor"
 	"github.com/edgebus-io/edgebus/server"
+	"github.com/edgebus-io/edgebus/system"
+	"github.com/edgebus-io/edgebus/transport/certs"
 )
 
 // An adapter is one protocol's door to the broker.
@@ -27,12 +32,11 @@ type Daemon struct {
 	// Set by New, never written again.
 	log       *Log
 	logger    *slog.Logger
-	directory *auth.Directory // the first one
-	available int64           // memory, as found at start
-	warnings  []string        // of the configuration, for the log
-	ready     chan struct{}   // closed by Run when clients can connect
-	stopping  chan struct{}   // closed by Stop
-	lame      chan struct{}   // closed by LameDuck
+	available int64         // memory, as found at start
+	warnings  []string      // of the configuration, for the log
+	ready     chan struct{} // closed by Run when clients can connect
+	stopping  chan struct{} // closed by Stop
+	lame      chan struct{} // closed by LameDuck
 	stopOnce  sync.Once
 	lameOnce  sync.Once
 
@@ -40,11 +44,13 @@ type Daemon struct {
 	broker    *broker.Broker
 	engine    *engine.Engine
 	server    *server.Server
+	key       *auth.ServerKey // never stored: another one with each start
 	listener  net.Listener
 	host      string
 	address   net.Addr
 	pidFile   string
 	portsFile string
+	monitor   *monitor.Server // nil: no pages
 
 	// Run's alone.
 	doors    sync.WaitGroup // goroutines of serve
@@ -52,37 +58,45 @@ type Daemon struct {
 	serving  bool       // the listener is the server's
 	failed   chan error // a door that closed by itself
 
-	mu      sync.Mutex
-	options Options // replaced by Reload; under mu once Run is ready
-	running bool    // under mu
+	monitorListener net.Listener
+	monitorServing  bool // the listener is the pages'
+
+	// Written by Run and Reload, read by anyone.
+	system atomic.Pointer[system.System] // nil: there is no system account
+	shown  atomic.Pointer[shown]
+
+	mu        sync.Mutex
+	options   Options         // replaced by Reload; under mu once Run is ready
+	directory *auth.Directory // the same
+	certs     *certs.Server   // the same; nil: no TLS
+	running   bool            // under mu
 }
 
 // New checks the options and opens the log. The rest is Run's.
 func New(o Options) (*Daemon, error) {
-	l := &Loaded{Options: o}
-	available := memoryAvailable("/")
-	if problems := l.settle(available); len(problems) > 0 {
+	l := &Loaded{Options: o, available: memoryAvailable("/")}
+	if problems := l.settle(); len(problems) > 0 {
 		return nil, problems
 	}
-	log, err := OpenLog(l.Options.Log)
-	if err != nil {
-		return nil, err
-	}
-	return &Daemon{
-		log: log, logger: log.Logger(), directory: l.directory, available: available, options: l.Options,
-		ready: make(chan struct{}), stopping: make(chan struct{}), lame: make(chan struct{}), failed: make(chan error, 1),
-	}, nil
+	return FromLoaded(l)
 }
 
 // FromLoaded is New for what Load has read; its warnings go to the log.
 func FromLoaded(l *Loaded) (*Daemon, error) {
-	d, err := New(l.Options)
+	log, err := OpenLog(l.Options.Log)
 	if err != nil {
+		l.Close()
 		return nil, err
+	}
+	d := &Daemon{
+		log: log, logger: log.Logger(), available: l.available, options: l.Options, directory: l.directory, certs: l.certs,
+		ready: make(chan struct{}), stopping: make(chan struct{}), lame: make(chan struct{}), failed: make(chan error, 1),
 	}
 	for _, warning := range l.Warnings {
 		d.warnings = append(d.warnings, warning.String())
 	}
+	d.watchCerts(l.certs)
+	d.show(l.Digest)
 	return d, nil
 }
 
@@ -149,9 +163,32 @@ func (d *Daemon) startEngine() (err error) {
 	return err
 }
 
+func (d *Daemon) makeBroker() error {
+	d.broker = broker.New(d.options.Broker)
+	d.configureBroker(d.directory) // before the server's: its clients come into what is there
+	return nil
+}
+
 func (d *Daemon) makeServer() (err error) {
-	d.server, err = server.New(d.options.Server, d.broker, d.engine, d.directory, d.logger)
+	if d.key, err = auth.NewServerKey(); err != nil {
+		return err
+	}
+	o := &d.options
+	o.Server.Events, o.Server.ID, o.Server.XKey = systemEvents{d}, d.key.ID(), d.key.XKey()
+	d.server, err = server.New(o.Server, d.broker, d.engine, d.directory, d.logger)
+	if err == nil {
+		d.introduce(d.directory, o)
+	}
 	return err
+}
+
+// introduce tells a directory who we are, for the services that it asks.
+func (d *Daemon) introduce(directory *auth.Directory, o *Options) {
+	host, _, _ := o.listenHost()
+	directory.SetServer(auth.Server{
+		Key: d.key, Name: cmp.Or(o.Server.ServerName, d.key.ID()), Host: cmp.Or(o.Server.AdvertiseHost, host),
+		Version: d.server.Status().Version, Tags: o.Monitor.Tags,
+	})
 }
 
 // listen takes the address, so that a port in use is found before anything is announced.

@@ -10,6 +10,7 @@ import (
 	"github.com/edgebus-io/edgebus/broker"
 	"github.com/edgebus-io/edgebus/config"
 	"github.com/edgebus-io/edgebus/server"
+	"github.com/edgebus-io/edgebus/transport/certs"
 )
 
 // A Loaded is a configuration that a server can start with.
@@ -19,7 +20,16 @@ type Loaded struct {
 	// Digest names the content of the file; empty without one.
 	Digest string
 
+	available int64 // memory, as found
 	directory *auth.Directory
+	certs     *certs.Server // nil: no TLS
+}
+
+// Close ends what reading has started, for someone who only wanted to know whether it can be read.
+func (l *Loaded) Close() {
+	if l.directory != nil {
+		l.directory.Close()
+	}
 }
 
 // Load reads the configuration file at path, applies override to what it says (nil: nothing), fills
@@ -32,7 +42,7 @@ func Load(path string, override func(*Options)) (*Loaded, error) {
 }
 
 func load(path string, override func(*Options), memory int64) (*Loaded, error) {
-	l := &Loaded{}
+	l := &Loaded{available: memory}
 	result := &config.Result{}
 	if path != "" {
 		var err error
@@ -41,13 +51,15 @@ func load(path string, override func(*Options), memory int64) (*Loaded, error) {
 		}
 		l.Digest, l.Warnings = result.Digest, result.Warnings
 	}
+	l.Options.Auth.Given = result.Has("authorization")
 	problems := l.Options.foldListen()
 	l.Options.ConfigFile, l.Options.Override = path, override
 	if override != nil {
 		override(&l.Options)
 	}
-	problems = append(problems, l.settle(memory)...)
+	problems = append(problems, l.settle()...)
 	if len(problems) > 0 {
+		l.Close()
 		if path != "" {
 			return nil, problems.placed(result)
 		}
@@ -58,16 +70,22 @@ func load(path string, override func(*Options), memory int64) (*Loaded, error) {
 }
 
 // settle fills defaults in and lets every part look at its options.
-func (l *Loaded) settle(memory int64) OptionErrors {
+func (l *Loaded) settle() OptionErrors {
 	o := &l.Options
 	problems := o.foldListen()
-	o.fill(memory)
+	o.fill(l.available)
 	problems = append(problems, o.check()...)
+	if err := l.secure(); err != nil {
+		problems = append(problems, optionError{"tls", err})
+	}
+	if err := l.secureResolver(); err != nil {
+		problems = append(problems, optionError{"resolver_tls", err})
+	}
 	directory, err := auth.New(o.Auth)
 	if err != nil {
 		key := "authorization"
-		if strings.Contains(err.Error(), "no_auth_user") {
-			key = "no_auth_user"
+		if known := new(auth.OptionError); errors.As(err, &known) && known.Key != "" {
+			key = known.Key
 		}
 		return append(problems, optionError{key, err})
 	}
@@ -102,6 +120,11 @@ func (l *Loaded) warn(result *config.Result) {
 	}
 	if result.Has("authorization") && !l.directory.Required() {
 		add("authorization", "authorization names nobody, so anybody may come in")
+	}
+	if l.certs != nil {
+		for _, warning := range l.certs.Warnings() {
+			add("tls", "%s", warning)
+		}
 	}
 	if o.MemoryLimit > 0 && o.MemoryLimit < 2*runtimeBytes {
 		add("memory_limit", "memory_limit %s is little: the program itself takes %s", showBytes(o.MemoryLimit), showBytes(runtimeBytes))

@@ -9,6 +9,7 @@ import (
 	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/broker"
 	"github.com/edgebus-io/edgebus/server"
+	"github.com/edgebus-io/edgebus/transport/certs"
 )
 
 // Options is everything that can be set: the options of every part, and the daemon's own. The
@@ -30,12 +31,25 @@ type Options struct {
 	Broker broker.Options `conf:",inline"`
 	Engine EngineOptions  `conf:",inline"`
 
+	// ResolverTLS is how an https resolver of accounts is reached. Default: with the system's authorities.
+	ResolverTLS *TLSOptions `conf:"resolver_tls"`
+
+	// Monitor says where pages with the server's state are.
+	Monitor MonitorOptions `conf:",inline"`
+
 	// Auth says who may come in. Default: everybody.
 	Auth auth.Options `conf:"authorization"`
 
-	// NoAuthUser is the user that a client without credentials becomes. Default: none, such a
-	// client is refused. Whatever this user may do, everybody may.
-	NoAuthUser string `conf:"no_auth_user"`
+	// Top are the keys about who may come in that stand outside the authorization block: accounts,
+	// the system account, no_auth_user, mappings, operator mode.
+	Top auth.TopOptions `conf:",inline"`
+
+	// TLS encrypts the connections of clients. Default: they are plain.
+	TLS *TLSOptions `conf:"tls"`
+
+	// AllowNonTLS lets clients choose not to be encrypted although there is a tls block: their
+	// passwords travel for everybody on the network to read. Default: they may not.
+	AllowNonTLS bool `conf:"allow_non_tls"`
 
 	// Log says what is logged, where and how.
 	Log LogOptions `conf:",inline"`
@@ -66,6 +80,9 @@ type Options struct {
 	// Override is what Load applies after the file: the command line. Nil: nothing.
 	Override func(*Options) `conf:"-"`
 }
+
+// TLSOptions are a tls block.
+type TLSOptions = certs.Options
 
 // EngineOptions are the bounds of moving bytes. Their defaults depend on MemoryLimit.
 type EngineOptions struct {
@@ -155,7 +172,9 @@ func (o *Options) fill(limit int64) {
 	if o.Port == 0 {
 		o.Port = defaultPort
 	}
-	o.Auth.NoAuthUser = o.NoAuthUser
+	o.Auth.TopOptions = o.Top
+	o.Auth.VerifyAndMap = o.TLS != nil && o.TLS.VerifyAndMap
+	o.Monitor.fold()
 	if o.MemoryLimit == 0 {
 		o.MemoryLimit = limit
 		if limit > 0 && limit < leastMemory {
@@ -171,7 +190,7 @@ func (o *Options) fill(limit int64) {
 	}
 	o.Engine.fill(o.MemoryLimit)
 	if o.Server.MaxConnections == 0 {
-		o.Server.MaxConnections = defaultConnections(o.MemoryLimit, maxDescriptors())
+		o.Server.MaxConnections = defaultConnections(o.MemoryLimit, maxDescriptors(), o.connectionBytes())
 	}
 	o.Broker.MaxSubscriptions = boundOr(o.Broker.MaxSubscriptions, defaultSubscriptions(o.MemoryLimit))
 	o.Broker.MaxTokens = boundOr(o.Broker.MaxTokens, defaultMaxTokens)
@@ -255,11 +274,13 @@ func (o *Options) check() (problems OptionErrors) {
 	if int64(o.Engine.MaxPending) > o.Engine.PendingTotal {
 		fail("max_pending", "max_pending %d is above pending_total %d: one slow client would take what is there for all", o.Engine.MaxPending, o.Engine.PendingTotal)
 	}
+	problems = append(problems, o.checkMonitor()...)
 	return append(problems, o.Log.check()...)
 }
 
 // open reports whether anybody may come in without credentials. That a default is given to
 // strangers by no_auth_user is the operator's word; no authorization at all may be an oversight.
 func (o *Options) open() bool {
-	return o.Auth.User == "" && o.Auth.Token == "" && len(o.Auth.Users) == 0
+	return o.Auth.User == "" && o.Auth.Token == "" && len(o.Auth.Users) == 0 && o.Auth.Callout == nil &&
+		len(o.Top.Accounts) == 0 && same(o.Top.Operator, auth.OperatorOptions{})
 }

@@ -35,8 +35,8 @@ func TestOptionsThatDoNotFitTogetherAreRefusedWithTheirPlace(t *testing.T) {
 		"negative":              {"max_pending: -1", "max_pending is negative"},
 		"short lame duck":       {"\nlame_duck_duration: \"3s\"", ":2:1: server: bad options: lame_duck_duration 3s is less than 30s"},
 		"ping_max":              {"ping_max: 1000", ":1:1: server: bad options: ping_max 1000"},
-		"user and token":        {"\nauthorization {user: a, password: b, token: c}", ":2:1: auth: bad options: a token and a user"},
-		"no such guest":         {"authorization {user: a, password: b}\nno_auth_user: c", `:2:1: auth: bad options: no_auth_user "c"`},
+		"user and token":        {"\nauthorization {user: a, password: b, token: c}", ":2:1: a token and a user"},
+		"no such guest":         {"authorization {user: a, password: b}\nno_auth_user: c", `:2:1: no_auth_user "c"`},
 		"log format":            {"log_format: xml", `:1:1: log_format "xml" is neither text nor json`},
 		"syslog address":        {"remote_syslog: \"http://x\"", ":1:1: remote_syslog"},
 		"tiny log file":         {"log_size_limit: 1k", ":1:1: logfile_size_limit 1000 is less than 4096"},
@@ -87,7 +87,7 @@ func TestDefaultConnectionsFitMemoryAndDescriptors(t *testing.T) {
 		{0, 0, 65536}, {1 << 30, 1 << 20, 65536}, {64 << 20, 0, 16384}, {1 << 30, 1024, 960}, {1 << 30, 10, 128}, {1, 0, 128},
 		{1 << 30, math.MaxUint64, 65536},
 	} {
-		if got := defaultConnections(test.memory, test.descriptors); got != test.want {
+		if got := defaultConnections(test.memory, test.descriptors, connectionBytes); got != test.want {
 			t.Errorf("%d bytes and %d descriptors: %d connections, want %d", test.memory, test.descriptors, got, test.want)
 		}
 	}

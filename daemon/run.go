@@ -8,8 +8,6 @@ import (
 	"runtime"
 	"strconv"
 	"time"
-
-	"github.com/edgebus-io/edgebus/broker"
 )
 
 // stopDeadline bounds the stop: whoever waits for us, systemd for one, kills after a while.
@@ -34,14 +32,16 @@ func (d *Daemon) Run(ctx context.Context) error {
 			d.doors.Go(func() { trim(serving) })
 			return nil
 		}},
-		{"broker", func() error { d.broker = broker.New(d.options.Broker); return nil }},
+		{"broker", d.makeBroker},
 		{"engine", d.startEngine},
 		{"server", d.makeServer},
 		{"announce", d.announce},
-		{"", d.listen}, // these three name what they are about
+		{"system", func() error { return d.startSystem(d.directory) }},
+		{"", d.listen}, // these four name what they are about
+		{"", d.listenMonitor},
 		{"", d.writePid},
 		{"", d.writePorts},
-		{"doors", func() error { d.serve(serving); return nil }},
+		{"doors", func() error { d.serve(serving); d.serveMonitor(serving); return nil }},
 	} {
 		if err := s.do(); err != nil {
 			if s.what != "" {
@@ -80,6 +80,7 @@ func (d *Daemon) stop() error {
 	var errs []error
 	for _, s := range []step{
 		{"ports file", func() error { d.removePorts(); return nil }},
+		{"system", func() error { return d.stopSystem(ctx) }},
 		{"doors", d.closeDoors},
 		{"server", func() error {
 			if d.server == nil {
@@ -87,6 +88,7 @@ func (d *Daemon) stop() error {
 			}
 			return d.server.Shutdown(ctx)
 		}},
+		{"monitor", func() error { return d.closeMonitor(ctx) }},
 		{"doors", func() error { d.doors.Wait(); return nil }},
 		{"engine", func() error {
 			if d.engine == nil {
@@ -94,6 +96,7 @@ func (d *Daemon) stop() error {
 			}
 			return d.engine.Shutdown(ctx)
 		}},
+		{"accounts", func() error { d.directory.Close(); return nil }},
 		{"pid file", func() error { d.removePid(); return nil }},
 	} {
 		if err := s.do(); err != nil {
@@ -129,6 +132,7 @@ func (d *Daemon) open() {
 	d.options.budget().log(d.logger, d.options.MemoryLimit)
 	d.logger.Info("Listening for client connections on " + d.shownAddress())
 	d.logger.Info("Server is ready")
+	shedProgram()
 	d.mu.Lock()
 	d.running = true
 	d.mu.Unlock()
@@ -155,6 +159,9 @@ func (d *Daemon) wait(ctx context.Context) error {
 	case <-d.lame:
 	}
 	d.logger.Info("Entering lame duck mode, stop accepting new clients")
+	if s := d.system.Load(); s != nil {
+		s.LameDuck()
+	}
 	leaving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)

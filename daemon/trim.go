@@ -56,11 +56,13 @@ func trim(ctx context.Context) {
 			last = now
 		}
 		if spare < trimWorth {
+			shedProgram()
 			continue
 		}
 		begin := time.Now()
 		runtime.GC() // what lies in pools needs two collections
 		debug.FreeOSMemory()
+		shedProgram()
 		took := time.Since(begin)
 		last, _ = read()
 		if !sleep(ctx, max(trimQuiet, trimShare*took)) {

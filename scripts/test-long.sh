@@ -2,6 +2,7 @@
 # What takes too long for every change. What fails here is rare, so the seeds that tests print matter.
 #   REPEAT (20)       how often the tests run under the race detector
 #   NOISE_COUNT (20000) conversations of random lines, played alike against the reference server
+#   CONFIGURATIONS (20000) made up at random, decided alike by the reference server
 #   FUZZTIME (10m)    for each fuzz target
 #   SOAK (10m)        1,000 clients with 10,000 messages a second in a control group of 32 MiB
 #   SILENT (5m)       1,000 clients that only answer PINGs
@@ -16,6 +17,8 @@ export NOISE_COUNT=${NOISE_COUNT:-20000}
 tests/peers/install.sh || leave_out "some of the peers" "tests/peers/install.sh could not bring all of them; it says which above"
 step "tests $repeat times under the race detector" env CGO_ENABLED=1 go test -race -count="$repeat" -timeout 12h ./...
 step "noise: $NOISE_COUNT conversations" go test -count=1 -timeout 12h -run Noise ./tests/transcripts
+step "made-up configurations" go test -count=1 -timeout 12h ./tests/differential -configs "${CONFIGURATIONS:-20000}"
+step "reload under load and many logins, in full" env EDGEBUS_RELOAD=full go test -count=1 -timeout 30m -v ./tests/reload
 step "fuzzing" env FUZZTIME="${FUZZTIME:-10m}" scripts/fuzz.sh
 step "unit suite on every ARM" scripts/test-arm.sh
 soak() { # the short form of this is in tests/bench

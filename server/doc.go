@@ -5,8 +5,17 @@
 // routing. What other connections publish comes back through Deliver, which writes the MSG line
 // straight into the connection's output.
 //
-// The way of one message is session_ops.go: doPub in, Deliver out. Everything a connection does
-// before it may publish is in session_handshake.go.
+// The way of one message is session_ops.go: doPub in, Deliver out; session_careful.go has the checks
+// that few messages need. Everything a connection does before it may publish is in
+// session_handshake.go, which is INFO and TLS, and in session_login.go, which is CONNECT. What becomes
+// of it afterwards, when its account or the configuration changes, is in account.go and reload.go.
+//
+// # Who comes in
+//
+// Package auth decides, mostly beside the loop. Here is what a connection needs for it: a nonce, that
+// nobody keeps because it can be worked out again; the time for credentials, which stands still
+// while they are checked; the wait of those whose address has failed often, in slowdown.go. An
+// identity that expires, alone or with its account, is closed by the same timer that asks for PINGs.
 //
 // # Who runs what
 //

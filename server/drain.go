@@ -95,11 +95,13 @@ func (s *Server) LameDuck(ctx context.Context) error {
 }
 
 // doLameDuck tells one client, if it is one that wants to know.
-func (s *session) doLameDuck(set *settings) {
-	if s.flags&(takesInfo|hasPonged) == takesInfo|hasPonged {
-		s.sayInfo(set, infoLameDuck)
-		s.settle()
+func (s *session) doLameDuck(set *settings) bool {
+	if s.flags&(takesInfo|hasPonged) != takesInfo|hasPonged {
+		return false
 	}
+	s.sayInfo(set, infoLameDuck)
+	s.settle()
+	return true
 }
 
 // spread says how many clients to close at a time and how long to wait before the next: at most a

@@ -15,6 +15,14 @@ var (
 	ErrStopped = errors.New("server: stopped")
 )
 
+// What Kick and LameDuckClient say of a connection.
+var (
+	// ErrNoClient: there is none of that number.
+	ErrNoClient = errors.New("server: no such client id")
+	// ErrNotListening: it does not take such a notice, or not yet.
+	ErrNotListening = errors.New("server: the client takes no notice of lame duck mode, or is not connected yet")
+)
+
 // Texts of -ERR that do not close the connection.
 const (
 	wireInvalidSubject        = "Invalid Subject"
@@ -44,6 +52,20 @@ var (
 		"wrong user, password or token: compare them with the authorization block"}
 	errNotConnected = &closing{"Authentication Failure", "Authorization Violation",
 		"the client must send CONNECT with credentials before anything else"}
+	errExpired = &closing{"Authentication Expired", "User Authentication Expired",
+		"the user's credentials have expired: give the client new ones"}
+	errAccountExpiredAtLogin = &closing{"Authentication Failure", "Authorization Violation",
+		"the account has expired: push a new account JWT"}
+	errRevokedAtLogin = &closing{"Authentication Failure", "Authorization Violation",
+		"the user was revoked in its account's JWT: give the client new credentials"}
+	errAccountExpired = &closing{"Authentication Expired", "Account Authentication Expired",
+		"the account has expired: push a new account JWT"}
+	errRevoked = &closing{"Credentials Revoked", "User Authentication Revoked",
+		"the user was revoked in its account's JWT: give the client new credentials"}
+	errMaxAccountConnections = &closing{"Maximum Account Connections Exceeded", "maximum account active connections exceeded",
+		"raise the account's max_connections"}
+	errProxyRequired = &closing{"Proxy Required", "Authorization Violation",
+		"the user may only come through a trusted proxy, which there is none of here"}
 	errForeignAccount = &closing{"Authentication Failure", "Authorization Violation",
 		"the client asks for an account in CONNECT; accounts come from its user here"}
 	errBusy = &closing{"Authentication Failure", "Connection throttling is active. Please try again later.",
@@ -52,6 +74,10 @@ var (
 	errClientProtocol = &closing{"Bad Client Protocol Version", "invalid client protocol", "the client asks for a protocol other than 0 or 1"}
 	errNoResponders   = &closing{"No Responders Requires Headers", "no responders requires headers support",
 		"the client asks for no_responders in CONNECT but not for headers"}
+	errThrottled = &closing{"Maximum Connections Exceeded", "Connection throttling is active. Please try again later.",
+		"more TLS handshakes a second than connection_rate_limit allows; clients try again by themselves"}
+	errSlowedDown = &closing{"Authentication Failure", "Connection throttling is active. Please try again later.",
+		"too many logins from this address wait for their turn after failed ones, see max_failed_logins"}
 	errMaxConnections = &closing{"Maximum Connections Exceeded", "maximum connections exceeded", "raise max_connections"}
 )
 
@@ -65,8 +91,19 @@ var (
 	errNoHeaders   = &closing{"Protocol Violation", "", "the client sent HPUB without headers in CONNECT"}
 	errClientError = &closing{"Parse Error", "", "the client reported an error of ours with -ERR"}
 	errStale       = &closing{"Stale Connection", "Stale Connection", "the client did not answer ping_max PINGs"}
-	errRevoked     = &closing{"Credentials Revoked", "", "its user is no longer in the configuration"}
 	errShutdown    = &closing{"Server Shutdown", "", ""}
+	errKicked      = &closing{"Kicked", "", ""}
+
+	errMaxSubscriptions = &closing{"Maximum Subscriptions Exceeded", "maximum subscriptions exceeded", "it had more of them than are allowed since the last change: raise the limit"}
+)
+
+// After a reload.
+var (
+	errGone     = &closing{"Client Closed", "", "its user is no longer in the configuration, or in another account"}
+	errUnsigned = &closing{"Authentication Failure", "", "the key that signed the user is no longer one of its account's: give the client new credentials"}
+	errBearer   = &closing{"Authentication Failure", "Authorization Violation", "the account does not allow bearer tokens any more: give the client credentials with a key"}
+	errNoLonger = &closing{"Authentication Failure", "Authorization Violation",
+		"what it came in with is not enough any more: the authorization block has changed"}
 )
 
 // violation finds the closing of an error of the parser, about what begins with first.
@@ -97,6 +134,12 @@ var (
 	closedPartial   = &closing{reason: "Protocol Violation", remedy: "the client left a message half sent while the memory for half messages was used up"}
 )
 
+// cutText bounds what a peer may have put into an error.
+func cutText(text string) string {
+	const most = 160
+	return text[:min(len(text), most)]
+}
+
 // closingOf finds the closing of whatever the engine says a connection ended with.
 func closingOf(err error) *closing {
 	if c, ok := err.(*closing); ok {
@@ -113,6 +156,8 @@ func closingOf(err error) *closing {
 		return closedPartial
 	case errors.Is(err, engine.ErrShutdown):
 		return errShutdown
+	case errors.Is(err, engine.ErrHandshake):
+		return &closing{reason: "TLS Handshake Failure", remedy: cutText(err.Error())}
 	case errors.Is(err, engine.ErrWrite):
 		return closedUnwritten
 	}

@@ -148,7 +148,12 @@ func (r *rig) dial() *client {
 	}
 	r.t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(patience))
-	c := &client{t: r.t, conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}
+	return newClient(r.t, conn)
+}
+
+func newClient(t testing.TB, conn net.Conn) *client {
+	t.Helper()
+	c := &client{t: t, conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}
 	c.info = c.readInfo()
 	return c
 }

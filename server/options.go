@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/engine"
 	"github.com/edgebus-io/edgebus/parser"
 )
 
@@ -58,6 +59,45 @@ type Options struct {
 
 	// NoHeaderSupport tells clients that there are no headers. Default: there are.
 	NoHeaderSupport bool `conf:"no_header_support"`
+
+	// MaxClosedClients is how many connections that have ended monitoring can still show, the last
+	// ones. Default 10,000; -1 none. Each takes about 400 bytes once it has ended.
+	MaxClosedClients int `conf:"max_closed_clients"`
+
+	// MaxFailedLogins is how many failed logins an address may have in a minute before each further
+	// one from there has to wait, longer each time, up to 1.5 s. Users who have lately come in from
+	// that address do not wait. Default 5; -1 nobody ever waits, and passwords can be guessed as
+	// fast as they can be checked.
+	MaxFailedLogins int `conf:"max_failed_logins"`
+
+	// ID is the server's id: the public half of a server key, 56 characters of which the first is N.
+	// Default: a random one of this form. Reload leaves it as New has it, and XKey too.
+	ID string `conf:"-"`
+
+	// XKey is a public curve key with which clients can seal what only this server shall read. INFO
+	// shows it. Default: none.
+	XKey string `conf:"-"`
+
+	// TLS says how connections are encrypted. Nil: not at all.
+	TLS *TLS `conf:"-"`
+
+	// Events is told of clients that come and go. Nil: nobody. Reload leaves it as New has it.
+	Events Events `conf:"-"`
+}
+
+// TLS is what a `tls` block means to a listener.
+type TLS struct {
+	// Security is the engine's part of it.
+	Security *engine.Security
+
+	// First has the client begin: INFO is sent inside TLS, or when Security.Grace is over.
+	First bool
+
+	// Verify tells clients that they have to show a certificate.
+	Verify bool
+
+	// Allow reports whether one more handshake may begin now. Nil: always.
+	Allow func() bool
 }
 
 const (
@@ -66,6 +106,8 @@ const (
 	defaultPingMax             = 2
 	defaultLameDuckDuration    = 2 * time.Minute
 	defaultLameDuckGracePeriod = 10 * time.Second
+	defaultMaxClosedClients    = 10000
+	defaultMaxFailedLogins     = 5
 
 	minLameDuckDuration = 30 * time.Second
 
@@ -102,12 +144,18 @@ const (
 	// maxAbouts bounds the table of descriptions that connections share.
 	maxAbouts = 512
 
+	// maxClosedSubs bounds the subscriptions that are remembered of one connection that has ended.
+	maxClosedSubs = 16
+
 	// maxRefusalLines bounds the log lines about refused clients in refusalWindow.
 	maxRefusalLines = 10
 	refusalWindow   = int64(time.Second)
 )
 
 func (o *Options) fill() {
+	if o.ID == "" {
+		o.ID = newID()
+	}
 	if o.MaxConnections == 0 {
 		o.MaxConnections = defaultMaxConnections
 	}
@@ -129,6 +177,12 @@ func (o *Options) fill() {
 	if o.LameDuckGracePeriod == 0 {
 		o.LameDuckGracePeriod = defaultLameDuckGracePeriod
 	}
+	if o.MaxClosedClients == 0 {
+		o.MaxClosedClients = defaultMaxClosedClients
+	}
+	if o.MaxFailedLogins == 0 {
+		o.MaxFailedLogins = defaultMaxFailedLogins
+	}
 }
 
 func (o *Options) check() error {
@@ -148,6 +202,14 @@ func (o *Options) check() error {
 	case o.LameDuckGracePeriod < 0 || o.LameDuckGracePeriod >= o.LameDuckDuration:
 		return fmt.Errorf("%w: lame_duck_grace_period %v is not a part of lame_duck_duration %v", ErrOptions,
 			o.LameDuckGracePeriod, o.LameDuckDuration)
+	case o.MaxClosedClients < -1:
+		return fmt.Errorf("%w: max_closed_clients %d is less than -1", ErrOptions, o.MaxClosedClients)
+	case o.MaxFailedLogins < -1:
+		return fmt.Errorf("%w: max_failed_logins %d is less than -1", ErrOptions, o.MaxFailedLogins)
+	case len(o.ID) != idSize || o.ID[0] != 'N':
+		return fmt.Errorf("%w: the id %q is not the public half of a server key", ErrOptions, o.ID)
+	case o.TLS != nil && (o.TLS.Security == nil || o.TLS.Security.Config == nil):
+		return fmt.Errorf("%w: tls without a certificate", ErrOptions)
 	}
 	return nil
 }
@@ -159,17 +221,19 @@ type settings struct {
 	directory *auth.Directory
 	guest     *auth.Identity // who a client is before CONNECT; nil: nobody
 	firstPing time.Duration  // the constant, but in tests that are not about PINGs
+	needNonce bool           // INFO holds one
 	infoHead  []byte         // INFO's line up to the listener's address
-	infoBody  []byte         // from behind it up to what is the connection's own
+	infoBody  []byte         // from behind it up to whether credentials are asked for
+	infoTail  []byte         // from behind that up to what is the connection's own
 }
 
-func newSettings(id string, o Options, d *auth.Directory) (*settings, error) {
+func newSettings(o Options, d *auth.Directory) (*settings, error) {
 	o.fill()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	if o.ServerName == "" {
-		o.ServerName = id
+		o.ServerName = o.ID
 	}
 	set := &settings{
 		Options:   o,
@@ -177,7 +241,8 @@ func newSettings(id string, o Options, d *auth.Directory) (*settings, error) {
 		directory: d,
 		firstPing: firstPing,
 		guest:     d.Guest(),
+		needNonce: d.NeedsNonce(),
 	}
-	set.makeInfo(id)
+	set.makeInfo()
 	return set, nil
 }

@@ -3,10 +3,13 @@ package server
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -26,8 +29,10 @@ type Server struct {
 	log    *slog.Logger
 	start  time.Time
 	global *broker.Account
+	events Events // nil: nobody wants to know
 
-	globalJSON []byte // its name
+	globalJSON []byte            // the global account's name
+	nonceKey   [sha256.Size]byte // see appendNonce
 
 	// Anyone's.
 	settings atomic.Pointer[settings] // replaced by Reload, as a whole
@@ -44,18 +49,24 @@ type Server struct {
 		left   int   // not written
 	}
 
-	abouts struct {
-		mu     sync.Mutex
-		shared map[aboutKey]*about
-	}
+	abouts   abouts
+	slowdown slowdown
+	graves   graveyard
+	changes  atomic.Uint64 // reloads, and accounts that have changed
 
 	mu       sync.Mutex
 	stopped  bool              // no more listeners; under mu
 	doors    map[*door]bool    // under mu
-	sessions []*session        // in no order; under mu
+	sessions []*session        // those that are in an account in front; under mu
+	joined   int               // how many those are; under mu
 	past     traffic           // of connections that are gone; under mu
 	empty    chan struct{}     // closed when the last session is gone; nil unless somebody waits; under mu
 	reasons  map[string]uint64 // how connections ended, by word; under mu
+	members  map[string]int64  // connections by account; under mu
+
+	reloading sync.Mutex            // one Reload at a time; above mu
+	unseen    map[*session]struct{} // sessions that Reload waits for; nil: it does not; under mu
+	seen      chan struct{}         // closed when unseen is empty; under mu
 }
 
 // traffic is what went through connections.
@@ -81,15 +92,16 @@ func New(o Options, b *broker.Broker, e *engine.Engine, d *auth.Directory, log *
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{
-		id: newID(), broker: b, engine: e, log: log, start: time.Now(), global: b.Account(broker.GlobalAccount),
-		doors: make(map[*door]bool), reasons: make(map[string]uint64),
-	}
-	s.globalJSON = appendJSON(nil, broker.GlobalAccount)
-	set, err := newSettings(s.id, o, d)
+	set, err := newSettings(o, d)
 	if err != nil {
 		return nil, err
 	}
+	s := &Server{
+		id: set.ID, broker: b, engine: e, log: log, start: time.Now(), global: b.Account(broker.GlobalAccount),
+		doors: make(map[*door]bool), reasons: make(map[string]uint64), members: make(map[string]int64), events: o.Events,
+	}
+	rand.Read(s.nonceKey[:])
+	s.globalJSON = appendJSON(nil, broker.GlobalAccount)
 	s.install(set)
 	return s, nil
 }
@@ -100,7 +112,9 @@ func (s *Server) install(set *settings) {
 		s.log.Warn("max_payload is large: one message takes this much memory at each subscriber that is slow to read it",
 			"max_payload", set.MaxPayload, "advised", largePayload)
 	}
-	s.settings.Store(set)
+	if before := s.settings.Swap(set); s.engine != nil && (before == nil || before.directory != set.directory) {
+		set.directory.OnChange(s.accountChanged)
+	}
 }
 
 // ID is the server's id.
@@ -149,14 +163,6 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 // close ends Serve.
 func (d *door) close() { d.once.Do(func() { close(d.closed) }) }
 
-// account finds the account of a name.
-func (s *Server) account(name string) *broker.Account {
-	if name == "" || name == broker.GlobalAccount {
-		return s.global
-	}
-	return s.broker.Account(name)
-}
-
 // enter puts a new session into the list. False: there are as many as there may be.
 func (s *Server) enter(c *session, limit int) bool {
 	s.total.Add(1)
@@ -182,10 +188,10 @@ func (s *Server) left(c *session, why *closing) {
 	if c.is(isRefused) {
 		return
 	}
+	s.partLocked(c)
+	s.noteSeenLocked(c)
 	last := len(s.sessions) - 1
-	moved := s.sessions[last]
-	s.sessions[c.place] = moved
-	moved.place = c.place
+	s.moveLocked(c, last)
 	s.sessions[last] = nil
 	s.sessions = s.sessions[:last]
 	s.past.inMsgs += c.inMsgs
@@ -197,6 +203,25 @@ func (s *Server) left(c *session, why *closing) {
 		close(s.empty)
 		s.empty = nil
 	}
+}
+
+// moveLocked has c change places with another one in the list.
+func (s *Server) moveLocked(c *session, to int) {
+	other := s.sessions[to]
+	s.sessions[c.place], s.sessions[to] = other, c
+	other.place, c.place = c.place, int32(to)
+}
+
+// youngestFirst is a copy of the list of sessions, those that came last in front: when there are too
+// many, they go.
+func (s *Server) youngestFirst() []*session {
+	all := s.all()
+	sortYoungestFirst(all)
+	return all
+}
+
+func sortYoungestFirst(all []*session) {
+	slices.SortFunc(all, func(a, b *session) int { return cmp.Compare(b.conn.ID(), a.conn.ID()) })
 }
 
 // all is a copy of the list of sessions.
@@ -262,41 +287,4 @@ func (s *Server) mayLogRefusal() (write bool, left int) {
 	r.lines++
 	left, r.left = r.left, 0
 	return true, left
-}
-
-// An aboutKey is what makes clients without a name alike.
-type aboutKey struct {
-	lang, version string
-	identity      *auth.Identity
-}
-
-// describe makes the about of a client. Those that give themselves no name share it with all of
-// their kind. What CONNECT does not say is taken from old, if that is not nil.
-func (s *Server) describe(c *connectRequest, old *about, id *auth.Identity) *about {
-	if old != nil {
-		c.name, c.lang, c.version = orOld(c.name, old.name), orOld(c.lang, old.lang), orOld(c.version, old.version)
-	}
-	s.abouts.mu.Lock()
-	shared := s.abouts.shared[aboutKey{string(c.lang), string(c.version), id}]
-	s.abouts.mu.Unlock()
-	if shared == nil {
-		shared = &about{lang: string(c.lang), version: string(c.version), identity: id}
-		s.abouts.mu.Lock()
-		if s.abouts.shared == nil || len(s.abouts.shared) >= maxAbouts {
-			s.abouts.shared = make(map[aboutKey]*about)
-		}
-		s.abouts.shared[aboutKey{shared.lang, shared.version, id}] = shared
-		s.abouts.mu.Unlock()
-	}
-	if len(c.name) == 0 {
-		return shared
-	}
-	return &about{name: string(c.name), lang: shared.lang, version: shared.version, identity: id}
-}
-
-func orOld(said []byte, old string) []byte {
-	if said == nil {
-		return []byte(old)
-	}
-	return said
 }

@@ -59,7 +59,7 @@ func TestBusyClientIsPingedOnce(t *testing.T) {
 }
 
 func TestPingTimesOfIdleConnectionsGather(t *testing.T) {
-	set, err := newSettings("N", Options{}, mustDirectory(t))
+	set, err := newSettings(Options{}, mustDirectory(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestClientsOfAKindShareTheirDescription(t *testing.T) {
 	}
 	id := &auth.Identity{}
 	for i := range 2 * maxAbouts {
-		r.server.describe(&connectRequest{lang: fmt.Append(nil, i)}, nil, id)
+		r.server.describe(r.server.settings.Load(), &connectRequest{lang: fmt.Append(nil, i)}, nil, id)
 	}
 	if n := len(r.server.abouts.shared); n > maxAbouts {
 		t.Errorf("%d descriptions kept", n)
@@ -259,7 +259,7 @@ func TestOptionsThatCannotBeMeantAreErrors(t *testing.T) {
 		{MaxConnections: -1}, {MaxPayload: -1}, {MaxPayload: 1 << 30}, {MaxControlLine: -1}, {PingInterval: -1}, {PingMax: 256},
 		{LameDuckDuration: time.Second}, {LameDuckGracePeriod: 3 * time.Minute},
 	} {
-		if _, err := newSettings("N", o, mustDirectory(t)); !errors.Is(err, ErrOptions) {
+		if _, err := newSettings(o, mustDirectory(t)); !errors.Is(err, ErrOptions) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
@@ -300,4 +300,25 @@ func TestTLSOnAPlainListenerIsExplained(t *testing.T) {
 	c.send("\x16\x03\x01")
 	c.expectClosed("-ERR 'Unknown Protocol Operation'\r\n")
 	eventually(t, "the log says so", func() bool { return strings.Contains(r.logs.String(), "speaks TLS") })
+}
+
+func TestServerShowsTheKeysThatItIsGiven(t *testing.T) {
+	key, err := auth.NewServerKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, Options{ID: key.ID(), XKey: key.XKey()}, auth.Options{}, broker.Options{})
+	for range 2 {
+		c := r.dial()
+		if c.info["server_id"] != key.ID() || c.info["server_name"] != key.ID() || c.info["xkey"] != key.XKey() || r.server.ID() != key.ID() {
+			t.Errorf("INFO %v", c.info)
+		}
+		r.reload(Options{}, auth.Options{}) // which does not name them
+	}
+	if c := start(t, Options{}, auth.Options{}, broker.Options{}).dial(); c.info["xkey"] != nil {
+		t.Errorf("INFO %v", c.info)
+	}
+	if _, err := newSettings(Options{ID: "me"}, mustDirectory(t)); !errors.Is(err, ErrOptions) {
+		t.Errorf("any id will do: %v", err)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/broker"
 	"github.com/edgebus-io/edgebus/engine"
 	"github.com/edgebus-io/edgebus/parser"
@@ -24,6 +23,10 @@ const (
 	isAway      // credentials are being checked beside the loop
 	owesFlush   // output was queued that nobody has flushed
 	isRefused   // not in the server's list: it only waits to be closed
+	isMute      // INFO has not been said, because the client is to begin with TLS
+	tlsFirst    // and did
+	isSecuring  // nothing may be said until TLS is done
+	isOver      // closed by us: nothing that it sends is looked at
 )
 
 // How messages go out, in session.output.
@@ -51,12 +54,12 @@ type session struct {
 	peer     *broker.Peer // nil until it may publish
 	about    *about       // nil until CONNECT
 	pingAt   int64        // when to look whether a PING is due
-	authBy   int64        // when credentials must have come; 0: they have, or none are needed
+	until    int64        // when credentials must have come, and after that when they expire; 0: never
 	lastIn   int64        // when it last did something but answer PINGs
 	pingSent int64        // the last PING
 	inMsgs   uint64
 	inBytes  uint64
-	rtt      uint32 // microseconds, 0 until the first PONG
+	rtt      uint32 // microseconds, 0 until CONNECT, and a guess until the first PONG
 	flags    uint16
 	pingsOut uint8 // without an answer
 
@@ -73,13 +76,6 @@ const hundredth = int64(10 * time.Millisecond)
 // age is how long ago the session began.
 func (s *session) age(now int64) time.Duration {
 	return time.Duration(int64(uint32(now/hundredth)-s.started) * hundredth)
-}
-
-// An about is what a client said of itself, and who it turned out to be. It never changes once made.
-type about struct {
-	name, lang, version string
-	identity            *auth.Identity
-	claimed             string // the user that was refused
 }
 
 // A work is what one call of Data needs and no connection keeps.
@@ -140,15 +136,15 @@ func (s *session) sayOK() {
 	}
 }
 
-// complain queues an -ERR. The subject, if there is one, is quoted as nats-server does.
-func (s *session) complain(text string, subject []byte, after string) {
+// complain queues an -ERR.
+func (s *session) complain(text string) { s.say("-ERR '" + text + "'\r\n") }
+
+// complainOf is complain about a subject, which is quoted as nats-server does it. It may be empty, if
+// that is what a message was mapped to.
+func (s *session) complainOf(text string, subject []byte, after string) {
 	b := append(make([]byte, 0, 128), "-ERR '"...)
-	b = append(b, text...)
-	if subject != nil {
-		b = strconv.AppendQuote(b, string(subject))
-	}
-	b = append(append(b, after...), "'\r\n"...)
-	s.sayBytes(b)
+	b = strconv.AppendQuote(append(b, text...), string(subject))
+	s.sayBytes(append(append(b, after...), "'\r\n"...))
 }
 
 // sayBytes is say for a line of any length.
@@ -167,13 +163,25 @@ func (s *session) sayBytes(b []byte) {
 // fail tells the client why it is going to be closed, and returns that.
 func (s *session) fail(why *closing) error {
 	if why.wire != "" {
-		s.complain(why.wire, nil, "")
+		s.complain(why.wire)
 	}
 	return why
 }
 
 // close is fail outside of Data, which has nobody to return an error to.
-func (s *session) close(why *closing) { s.conn.Close(s.fail(why)) }
+func (s *session) close(why *closing) {
+	if !s.is(isSecuring) {
+		s.fail(why)
+	}
+	s.end(why)
+}
+
+// end closes the connection. What has arrived already, and would be handed to Data before the engine
+// comes to that, is not carried out any more.
+func (s *session) end(reason error) {
+	s.flags |= isOver
+	s.conn.Close(reason)
+}
 
 // settle flushes what this session has queued for its own client. What was queued for others is
 // flushed by the lane.
@@ -184,16 +192,23 @@ func (s *session) settle() {
 	}
 }
 
-// Due implements engine.Session: the time for credentials is over, or for a PING.
+// Due implements engine.Session: the time for credentials is over, or theirs, or that for a PING.
 func (s *session) Due(l *engine.Loop, now int64) {
 	set := s.door.server.settings.Load()
-	if s.authBy != 0 && now >= s.authBy {
-		if !s.is(isAway) {
-			s.close(errAuthTimeout)
+	switch {
+	case s.until == 0:
+	case s.peer != nil:
+		if why := s.heed(set); why != nil {
+			s.close(why)
 			return
 		}
+	case s.until > now:
+	case !s.is(isAway):
+		s.close(errAuthTimeout)
+		return
+	default:
 		// It has brought credentials; that nobody has looked at them yet is not its fault.
-		s.authBy = now + int64(set.directory.Timeout())
+		s.until = now + int64(set.directory.Timeout())
 	}
 	if now >= s.pingAt && !s.doDuePing(set, now) {
 		return
@@ -206,7 +221,7 @@ func (s *session) Due(l *engine.Loop, now int64) {
 // because it measures the round trip. False: the client is stale and was closed.
 func (s *session) doDuePing(set *settings, now int64) bool {
 	interval := int64(set.PingInterval)
-	measure := s.rtt == 0 || now-s.pingSent > measureAgain
+	measure := s.pingSent == 0 || now-s.pingSent > measureAgain
 	switch {
 	case now-s.lastIn < interval && !measure:
 	case s.pingsOut > 0 && s.conn.Held(now-interval): // its answer may lie there unread
@@ -232,8 +247,8 @@ func (s *session) doDuePing(set *settings, now int64) bool {
 func (s *session) arm() {
 	const early = int64(time.Second - time.Millisecond)
 	at, exact := s.pingAt, int64(s.door.server.settings.Load().PingInterval) < pingGrain
-	if s.authBy != 0 && s.authBy <= at {
-		at, exact = s.authBy, true
+	if s.until != 0 && s.until <= at {
+		at, exact = s.until, true
 	}
 	if exact && at-engine.Now() > early {
 		at -= early
@@ -243,8 +258,10 @@ func (s *session) arm() {
 
 // Closed implements engine.Session.
 func (s *session) Closed(reason error) {
+	why := closingOf(reason)
+	s.leave(why)
 	if s.peer != nil {
 		s.peer.Detach()
 	}
-	s.door.server.left(s, closingOf(reason))
+	s.door.server.left(s, why)
 }

@@ -16,13 +16,13 @@ func (s *session) Data(l *engine.Loop, in []byte) (used int, err error) {
 	w := works.Get().(*work)
 	op := &w.op
 	active, most := false, lane.Effort()+maxEffort
-	for used < len(in) && lane.Effort() < most && err == nil && !s.is(isAway) {
+	for used < len(in) && lane.Effort() < most && err == nil && s.flags&(isAway|isOver) == 0 {
 		if s.peer == nil {
 			if err = s.mayBegin(set, in[used]); err != nil {
 				break
 			}
 		}
-		n, wrong := set.parser.Next(in[used:], op)
+		n, wrong := s.reader(set).Next(in[used:], op)
 		if n == 0 {
 			if wrong != nil {
 				err = s.fail(violation(wrong, in[used]))
@@ -88,68 +88,42 @@ func (s *session) doRare(set *settings, w *work) error {
 
 // doPub publishes one message.
 func (s *session) doPub(lane *broker.Lane, w *work) {
-	op := &w.op
+	op, m := &w.op, &w.msg
 	s.inMsgs++
 	s.inBytes += uint64(len(op.Header) + len(op.Payload))
+	m.Subject, m.Reply, m.Header, m.Payload = op.Subject, op.Reply, op.Header, op.Payload
 	if s.flags&(isVerbose|isPedantic) != 0 || isReserved(op.Subject) || isReservedReply(op.Reply) {
-		s.doCarefulPub(lane, w)
+		s.doCarefulPub(lane, m)
 	} else {
-		s.publish(lane, w)
+		s.publish(lane, m)
 	}
 	if lane.Full() {
 		lane.Flush()
 	}
 }
 
-// doCarefulPub is doPub with checks that a client asks for, or of subjects that are not for clients.
-func (s *session) doCarefulPub(lane *broker.Lane, w *work) {
-	op := &w.op
-	if s.is(isPedantic) && !isLiteral(op.Subject) {
-		s.complain(wireInvalidPublishSubject, nil, "") // and goes on
-	}
-	allowed := s.about.identity.Perms.MayPublish(op.Subject)
-	switch {
-	case isReserved(op.Subject), !allowed && isReservedReply(op.Reply):
-		s.complain(wireDeniedPublish, op.Subject, "")
-		return
-	case isReservedReply(op.Reply):
-		s.complain(wireDeniedReply, op.Reply, "")
-		return
-	}
-	// +OK goes out before a MSG that the message may cause here. Only for an answer that
-	// allow_responses may permit it is not known yet.
-	if allowed {
-		s.sayOK()
-	}
-	if ok := s.publish(lane, w); ok && !allowed {
-		s.sayOK()
-	}
-}
-
 // publish hands a message to the broker, and answers for those who are not there.
-func (s *session) publish(lane *broker.Lane, w *work) (ok bool) {
-	op, m := &w.op, &w.msg
-	m.Subject, m.Reply, m.Header, m.Payload = op.Subject, op.Reply, op.Header, op.Payload
+func (s *session) publish(lane *broker.Lane, m *broker.Msg) (ok bool) {
 	delivered, err := s.peer.Publish(lane, m)
 	if err != nil {
-		s.complain(wireDeniedPublish, op.Subject, "")
+		s.complainOf(wireDeniedPublish, m.Subject, "")
 		return false
 	}
-	if delivered == 0 && len(op.Reply) > 0 && s.is(wantsNoResponders) {
-		s.sayNoResponders(lane, op)
+	if delivered == 0 && len(m.Reply) > 0 && s.is(wantsNoResponders) {
+		s.sayNoResponders(lane, m)
 	}
 	return true
 }
 
 // sayNoResponders tells a requester that nobody has got its request, where it waits for the answer.
-func (s *session) sayNoResponders(lane *broker.Lane, op *parser.Op) {
-	sub := s.peer.OwnInterest(lane, op.Reply)
+func (s *session) sayNoResponders(lane *broker.Lane, m *broker.Msg) {
+	sub := s.peer.OwnInterest(lane, m.Reply)
 	if sub == nil {
 		return
 	}
 	const head, tail = "NATS/1.0 503\r\nNats-Subject: ", "\r\n\r\n"
-	n := len(head) + len(op.Subject) + len(tail)
-	size := lineRoom + len(op.Reply) + len(sub.Tag()) + n
+	n := len(head) + len(m.Subject) + len(tail)
+	size := lineRoom + len(m.Reply) + len(sub.Tag()) + n
 	if !s.conn.Begin(size) {
 		return
 	}
@@ -158,8 +132,8 @@ func (s *session) sayNoResponders(lane *broker.Lane, op *parser.Op) {
 		b = s.conn.Room(size)
 	}
 	start := b
-	b = parser.AppendHMsg(b, op.Reply, sub.Tag(), nil, n, n)
-	b = append(append(append(append(b, head...), op.Subject...), tail...), "\r\n"...)
+	b = parser.AppendHMsg(b, m.Reply, sub.Tag(), nil, n, n)
+	b = append(append(append(append(b, head...), m.Subject...), tail...), "\r\n"...)
 	if start != nil {
 		s.conn.Put(b)
 	} else {
@@ -239,16 +213,16 @@ func (s *session) doSub(w *work) {
 		s.sayOK()
 	case broker.ErrSubscribeDenied:
 		if len(op.Queue) > 0 {
-			s.complain(wireDeniedSubscribe, op.Subject, " using queue "+strconv.Quote(string(op.Queue)))
+			s.complainOf(wireDeniedSubscribe, op.Subject, " using queue "+strconv.Quote(string(op.Queue)))
 		} else {
-			s.complain(wireDeniedSubscribe, op.Subject, "")
+			s.complainOf(wireDeniedSubscribe, op.Subject, "")
 		}
 	case broker.ErrTooManyTokens:
-		s.complain(wireDeniedSubscribe, op.Subject, ", too many tokens")
+		s.complainOf(wireDeniedSubscribe, op.Subject, ", too many tokens")
 	case broker.ErrMaxSubscriptions:
-		s.complain(wireMaxSubscriptions, nil, "")
+		s.complain(wireMaxSubscriptions)
 	default:
-		s.complain(wireInvalidSubject, nil, "")
+		s.complain(wireInvalidSubject)
 	}
 }
 
@@ -258,37 +232,6 @@ func (s *session) doUnsub(op *parser.Op) {
 		s.peer.Unsubscribe(sub, op.Max)
 	}
 	s.sayOK()
-}
-
-// isReserved reports whether only servers publish to this subject.
-func isReserved(subject []byte) bool {
-	return len(subject) > 3 && (subject[0] == '_' || subject[0] == '$') &&
-		(hasPrefix(subject, "_GR_.") || hasPrefix(subject, "$GR.") || hasPrefix(subject, "$NRG."))
-}
-
-// isReservedReply reports whether answers to this subject would reach what is not a client.
-func isReservedReply(reply []byte) bool {
-	return len(reply) > 3 && (reply[0] == '_' || reply[0] == '$') &&
-		(hasPrefix(reply, "_R_.") || hasPrefix(reply, "$JS.ACK.") || hasPrefix(reply, "_GR_.") || hasPrefix(reply, "$GR."))
-}
-
-func hasPrefix(b []byte, prefix string) bool {
-	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
-}
-
-// isLiteral reports whether every token has something in it and none is a wildcard.
-func isLiteral(subject []byte) bool {
-	from := 0
-	for i := 0; i <= len(subject); i++ {
-		if i < len(subject) && subject[i] != '.' {
-			continue
-		}
-		if i == from || i == from+1 && (subject[from] == '*' || subject[from] == '>') {
-			return false
-		}
-		from = i + 1
-	}
-	return true
 }
 
 var _ broker.Sink = (*session)(nil)

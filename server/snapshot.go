@@ -1,10 +1,12 @@
 package server
 
 import (
+	"math"
 	"runtime"
+	"slices"
 	"time"
 
-	"github.com/edgebus-io/edgebus/broker"
+	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/engine"
 )
 
@@ -19,6 +21,9 @@ type Snapshot struct {
 	Host             string            `json:"host"`
 	Port             int               `json:"port"`
 	AuthRequired     bool              `json:"auth_required,omitempty"`
+	TLSRequired      bool              `json:"tls_required,omitempty"`
+	TLSVerify        bool              `json:"tls_verify,omitempty"`
+	TLSTimeout       float64           `json:"tls_timeout,omitempty"` // seconds
 	MaxConnections   int               `json:"max_connections"`
 	PingInterval     time.Duration     `json:"ping_interval"`
 	PingMax          int               `json:"ping_max"`
@@ -39,17 +44,24 @@ type Snapshot struct {
 	Refused          uint64            `json:"refused_connections"`
 	Subscriptions    int               `json:"subscriptions"`
 	Closed           map[string]uint64 `json:"closed"` // connections that have ended, by reason
+	Accounts         map[string]int    `json:"-"`      // connections of each account that has any
 	Clients          []ClientSnapshot  `json:"-"`
 }
 
 // A ClientSnapshot is one row of the page of connections.
 type ClientSnapshot struct {
 	ID            uint64        `json:"cid"`
+	Kind          string        `json:"kind"`
+	Type          string        `json:"type"`
 	IP            string        `json:"ip"`
 	Port          int           `json:"port"`
 	Start         time.Time     `json:"start"`
 	LastActivity  time.Time     `json:"last_activity"`
+	Stop          time.Time     `json:"-"` // zero while it is open
+	Reason        string        `json:"reason,omitempty"`
 	RTT           time.Duration `json:"-"`
+	Uptime        time.Duration `json:"-"`
+	Idle          time.Duration `json:"-"`
 	PendingBytes  int           `json:"pending_bytes"`
 	InMsgs        uint64        `json:"in_msgs"`
 	OutMsgs       uint64        `json:"out_msgs"`
@@ -59,8 +71,50 @@ type ClientSnapshot struct {
 	Name          string        `json:"name,omitempty"`
 	Lang          string        `json:"lang,omitempty"`
 	Version       string        `json:"version,omitempty"`
-	User          string        `json:"authorized_user,omitempty"`
-	Account       string        `json:"account,omitempty"`
+	TLSVersion    string        `json:"tls_version,omitempty"`
+	TLSCipher     string        `json:"tls_cipher_suite,omitempty"`
+	TLSFirst      bool          `json:"tls_first,omitempty"`
+	TLSPeer       []byte        `json:"-"` // the client's certificate in DER, if Query.Certificates asked for it
+
+	// User is a name, or the public key of an nkey or JWT user; of a token it only says that there
+	// was one. Of a client that was refused, or that nobody asks who it is, it is who it says it is.
+	User    string    `json:"authorized_user,omitempty"`
+	Account string    `json:"account,omitempty"`
+	NameTag string    `json:"name_tag,omitempty"`   // a user JWT's name claim
+	Issuer  string    `json:"issuer_key,omitempty"` // who signed it
+	Tags    []string  `json:"tags,omitempty"`       // its tags
+	Expires time.Time `json:"-"`                    // zero: never
+
+	Perms *auth.Permissions `json:"-"` // nil: everything; of an ended one it may be unknown
+
+	Subs []SubSnapshot `json:"-"` // if Query.Subscriptions asked for them; of an ended one the first few
+}
+
+// A SubSnapshot is one subscription.
+type SubSnapshot struct {
+	Account, Subject, Queue, SID string
+	Msgs, Max                    uint64 // Max 0: any number
+	CID                          uint64
+}
+
+// A State says which connections a Query asks for.
+type State uint8
+
+// Connections that are open, that have ended, and both.
+const (
+	Open State = iota
+	Closed
+	Any
+)
+
+// A Query says which connections Clients describes, and how far. The zero value is all that are open.
+type Query struct {
+	State         State
+	CID           uint64 // 0: any
+	User          string // empty: any
+	Account       string // empty: any
+	Subscriptions bool   // list them
+	Certificates  bool   // of clients that have shown one
 }
 
 const (
@@ -71,35 +125,14 @@ const (
 	snapshotPatience = 250 * time.Millisecond
 )
 
-// Snapshot returns a *Snapshot. Each connection's row is made where its input is handled; nothing
-// is stopped for it.
+// Snapshot returns a *Snapshot with a row for each open connection, and their sums.
 func (s *Server) Snapshot() any {
-	set := s.settings.Load()
-	p := &Snapshot{
-		ServerID: s.id, ServerName: set.ServerName, Version: featureLevel, OwnVersion: set.Version,
-		Proto: 1, Go: runtime.Version(), AuthRequired: set.guest == nil, MaxConnections: set.MaxConnections,
-		PingInterval: set.PingInterval, PingMax: set.PingMax, AuthTimeout: set.directory.Timeout().Seconds(),
-		MaxControlLine: set.MaxControlLine, MaxPayload: set.MaxPayload, Start: s.start, Now: time.Now(),
-		LameDuck: s.lame.Load(), TotalConnections: s.total.Load(), SlowConsumers: s.slow.Load(),
-		StaleConnections: s.stale.Load(), Refused: s.refused.Load(), Closed: make(map[string]uint64),
-	}
+	p := s.Status()
 	s.mu.Lock()
-	for d := range s.doors {
-		p.Host, p.Port = d.host, d.port
-	}
-	for word, n := range s.reasons {
-		p.Closed[word] = n
-	}
 	past := s.past
 	s.mu.Unlock()
-	all := s.all()
-	p.Connections = len(all)
 	p.InMsgs, p.InBytes, p.OutMsgs, p.OutBytes = past.inMsgs, past.inBytes, past.outMsgs, past.outBytes
-	for len(all) > 0 {
-		n := min(len(all), snapshotBatch)
-		p.Clients = rows(p.Clients, all[:n])
-		all = all[n:]
-	}
+	p.Clients = s.Clients(Query{})
 	for i := range p.Clients {
 		c := &p.Clients[i]
 		p.InMsgs += c.InMsgs
@@ -111,18 +144,109 @@ func (s *Server) Snapshot() any {
 	return p
 }
 
+// Status is a Snapshot without what connections would have to be asked for: rows, messages and bytes.
+// It costs the same however many there are.
+func (s *Server) Status() *Snapshot {
+	set := s.settings.Load()
+	p := &Snapshot{
+		ServerID: s.id, ServerName: set.ServerName, Version: featureLevel, OwnVersion: set.Version,
+		Proto: 1, Go: runtime.Version(), AuthRequired: set.directory.Required(), MaxConnections: set.MaxConnections,
+		PingInterval: set.PingInterval, PingMax: set.PingMax, AuthTimeout: set.directory.Timeout().Seconds(),
+		MaxControlLine: set.MaxControlLine, MaxPayload: set.MaxPayload, Start: s.start, Now: time.Now(),
+		LameDuck: s.lame.Load(), TotalConnections: s.total.Load(), SlowConsumers: s.slow.Load(),
+		StaleConnections: s.stale.Load(), Refused: s.refused.Load(), Closed: make(map[string]uint64), Accounts: make(map[string]int),
+	}
+	if t := set.TLS; t != nil {
+		p.TLSRequired, p.TLSVerify, p.TLSTimeout = !t.Security.MayBePlain, t.Verify, t.Security.Timeout.Seconds()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for d := range s.doors {
+		p.Host, p.Port = d.host, d.port
+	}
+	for word, n := range s.reasons {
+		p.Closed[word] = n
+	}
+	for name, n := range s.members {
+		p.Accounts[name] = int(n)
+	}
+	p.Connections = len(s.sessions)
+	return p
+}
+
+// Clients describes the connections that q asks for, in the order of their numbers. Each row is made
+// where the connection's input is handled; nothing is stopped for it.
+func (s *Server) Clients(q Query) (to []ClientSnapshot) {
+	if q.State != Open {
+		graves := s.graves.list()
+		for i := range graves {
+			r := &graves[i]
+			if q.wants(r) {
+				if !q.Subscriptions {
+					r.subs = nil
+				}
+				to = append(to, r.show())
+			}
+		}
+	}
+	if q.State != Closed {
+		all := s.all()
+		if q.CID != 0 {
+			all = nil
+			if c := s.find(q.CID); c != nil {
+				all = []*session{c}
+			}
+		}
+		for len(all) > 0 {
+			n := min(len(all), snapshotBatch)
+			to = q.rows(to, all[:n])
+			all = all[n:]
+		}
+	}
+	slices.SortStableFunc(to, func(a, b ClientSnapshot) int {
+		switch {
+		case a.ID < b.ID:
+			return -1
+		case a.ID > b.ID:
+			return 1
+		}
+		return 0
+	})
+	return to
+}
+
+// wants reports whether r is one of those that are asked for.
+func (q *Query) wants(r *record) bool {
+	if q.CID != 0 && q.CID != r.id || q.Account != "" && q.Account != r.account {
+		return false
+	}
+	return q.User == "" || r.about != nil && (r.about.identity.User == q.User || r.about.claimed == q.User)
+}
+
 // rows asks some sessions for their rows.
-func rows(to []ClientSnapshot, of []*session) []ClientSnapshot {
-	ready := make(chan ClientSnapshot, len(of)) // has room for all: who is late does not wait
+func (q *Query) rows(to []ClientSnapshot, of []*session) []ClientSnapshot {
+	type row struct {
+		record
+		wanted bool
+	}
+	ready := make(chan row, len(of)) // has room for all: who is late does not wait
 	for _, c := range of {
-		c.conn.Post(func(*engine.Loop) { ready <- c.row() })
+		c.conn.Post(func(*engine.Loop) {
+			r := row{record: c.record()}
+			if r.wanted = q.wants(&r.record); r.wanted {
+				q.addDetails(&r.record, c)
+			}
+			ready <- r
+		})
 	}
 	patience := time.NewTimer(snapshotPatience)
 	defer patience.Stop()
 	for range of {
 		select {
 		case r := <-ready:
-			to = append(to, r)
+			if r.wanted {
+				to = append(to, r.show())
+			}
 		case <-patience.C:
 			return to
 		}
@@ -130,29 +254,14 @@ func rows(to []ClientSnapshot, of []*session) []ClientSnapshot {
 	return to
 }
 
-// row describes the session. Owner only.
-func (s *session) row() ClientSnapshot {
-	now, clock := engine.Now(), time.Now()
-	from := s.conn.RemoteAddr()
-	r := ClientSnapshot{
-		ID: s.conn.ID(), Port: int(from.Port()),
-		Start: clock.Add(-s.age(now)), LastActivity: clock.Add(-time.Duration(now - s.lastIn)),
-		RTT: time.Duration(s.rtt) * time.Microsecond, InMsgs: s.inMsgs, InBytes: s.inBytes,
-		PendingBytes: s.conn.Pending(),
+// addDetails puts into r what takes much room. Owner only.
+func (q *Query) addDetails(r *record, c *session) {
+	if q.Subscriptions {
+		r.subs = c.listSubs(math.MaxInt)
 	}
-	if from.IsValid() {
-		r.IP = from.Addr().String()
+	if state := c.conn.TLS(); q.Certificates && state != nil && len(state.PeerCertificates) > 0 {
+		r.tlsPeer = state.PeerCertificates[0].Raw
 	}
-	out := s.outTraffic()
-	r.OutMsgs, r.OutBytes = out.outMsgs, out.outBytes
-	if s.peer != nil {
-		s.peer.Subs(func(*broker.Sub) { r.Subscriptions++ })
-		r.Account = s.peer.Account().Name()
-	}
-	if s.about != nil {
-		r.Name, r.Lang, r.Version, r.User = s.about.name, s.about.lang, s.about.version, s.about.identity.User
-	}
-	return r
 }
 
 // outTraffic reads what Deliver counts.
@@ -162,4 +271,46 @@ func (s *session) outTraffic() (t traffic) {
 		s.conn.End()
 	}
 	return t
+}
+
+// find is the session of a connection, or nil.
+func (s *Server) find(cid uint64) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.sessions {
+		if c.conn.ID() == cid {
+			return c
+		}
+	}
+	return nil
+}
+
+// Kick closes a client without a word.
+func (s *Server) Kick(cid uint64) error {
+	c := s.find(cid)
+	if c == nil {
+		return ErrNoClient
+	}
+	c.conn.Close(errKicked)
+	return nil
+}
+
+// LameDuckClient tells one client to go elsewhere, as LameDuck tells all.
+func (s *Server) LameDuckClient(cid uint64) error {
+	c := s.find(cid)
+	if c == nil {
+		return ErrNoClient
+	}
+	told := make(chan bool, 1)
+	c.conn.Post(func(*engine.Loop) { told <- c.doLameDuck(s.settings.Load()) })
+	patience := time.NewTimer(snapshotPatience)
+	defer patience.Stop()
+	select {
+	case ok := <-told:
+		if !ok {
+			return ErrNotListening
+		}
+	case <-patience.C: // closed meanwhile, or its loop has much to do and will come to it
+	}
+	return nil
 }

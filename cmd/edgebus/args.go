@@ -6,14 +6,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/urfave/cli/v2"
 )
 
 // flagsFirst moves flags before the other arguments, because the parser stops at the first
 // of those, and people write `pub subject body --count 3`. A flag at the end that lacks its value
 // is an error here, because the parser would take what follows for it.
-func flagsFirst(flags []cli.Flag, args []string) ([]string, error) {
+func flagsFirst(flags []option, args []string) ([]string, error) {
 	ordered := make([]string, 0, len(args)+1)
 	var others []string
 	var incomplete error
@@ -27,27 +25,20 @@ func flagsFirst(flags []cli.Flag, args []string) ([]string, error) {
 }
 
 // badValue says what a flag wants, where the parser only says that it could not read it.
-func badValue(flags []cli.Flag, err error) error {
+func badValue(flags []option, err error) error {
 	found := parseError.FindStringSubmatch(err.Error())
 	if found == nil {
 		return err
 	}
 	value, name := found[1], found[2]
 	for _, f := range flags {
-		if !slices.Contains(f.Names(), name) {
+		if !slices.Contains(f.about().names(), name) || f.wants() == "" {
 			continue
 		}
 		if len(name) > 1 {
 			name = "-" + name
 		}
-		switch f.(type) {
-		case *cli.DurationFlag:
-			return fmt.Errorf("-%s wants a time with its unit, such as 500ms, 5s or 2m, and got %s", name, value)
-		case *cli.IntFlag, *cli.Int64Flag, *cli.Uint64Flag, *cli.Float64Flag:
-			return fmt.Errorf("-%s wants a number and got %s", name, value)
-		case *cli.BoolFlag:
-			return fmt.Errorf("-%s wants true or false behind a =, or nothing, and got %s", name, value)
-		}
+		return fmt.Errorf("-%s wants %s and got %s", name, f.wants(), value)
 	}
 	return err
 }
@@ -56,7 +47,7 @@ func badValue(flags []cli.Flag, err error) error {
 var parseError = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-([^:]+): `)
 
 // wantsHelp reports whether -h or --help stands where a flag may stand.
-func wantsHelp(flags []cli.Flag, args []string) bool {
+func wantsHelp(flags []option, args []string) bool {
 	found := false
 	walkArgs(flags, args, func(flag []string, _ bool) {
 		switch flag[0] {
@@ -69,15 +60,11 @@ func wantsHelp(flags []cli.Flag, args []string) bool {
 
 // walkArgs calls isFlag for each flag, with its value if that is an argument of its own, and
 // isOther for the rest. A flag that lacks its value is not complete.
-func walkArgs(flags []cli.Flag, args []string, isFlag func(flag []string, complete bool), isOther func(string)) {
+func walkArgs(flags []option, args []string, isFlag func(flag []string, complete bool), isOther func(string)) {
 	takesValue := make(map[string]bool)
 	for _, f := range flags {
-		value := true
-		if d, ok := f.(cli.DocGenerationFlag); ok {
-			value = d.TakesValue()
-		}
-		for _, name := range f.Names() {
-			takesValue[name] = value
+		for _, name := range f.about().names() {
+			takesValue[name] = f.takesValue()
 		}
 	}
 	for i := 0; i < len(args); i++ {

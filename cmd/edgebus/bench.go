@@ -12,13 +12,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/edgebus-io/edgebus/client"
 )
 
-func benchCommand(p *program) *cli.Command {
-	return &cli.Command{
+func benchCommand(p *program) *tool {
+	return &tool{
 		Name: "bench",
 		Description: `Measures a bus: how many messages a second it moves, and how long they are on their way.
 
@@ -27,14 +25,14 @@ both ends; their work is part of the result. At full speed the latency is that o
 filling up; --rate shows the one of a bus that keeps up. With --request every publisher asks
 a question, waits for the answer and asks the next; the subscribers answer.`,
 		Flags: clientFlags(
-			&cli.IntFlag{Name: "msgs", Value: 100000, Usage: "`NUMBER` of messages in all"},
-			&cli.StringFlag{Name: "size", Value: "128", Usage: "`BYTES` of each body; k and m are 1024 and its square"},
-			&cli.IntFlag{Name: "pub", Value: 1, Usage: "`NUMBER` of publishers"},
-			&cli.IntFlag{Name: "sub", Value: 1, Usage: "`NUMBER` of subscribers; 0: only publish"},
-			&cli.BoolFlag{Name: "request", Usage: "questions and answers"},
-			&cli.StringFlag{Name: "queue", Usage: "`GROUP` that the subscribers share the messages in"},
-			&cli.Float64Flag{Name: "rate", Usage: "messages a second in all, at most `NUMBER`; 0: as fast as possible"},
-			&cli.BoolFlag{Name: "no-progress", Usage: "no progress line on a terminal"},
+			&intFlag{Name: "msgs", Value: 100000, Usage: "`NUMBER` of messages in all"},
+			&stringFlag{Name: "size", Value: "128", Usage: "`BYTES` of each body; k and m are 1024 and its square"},
+			&intFlag{Name: "pub", Value: 1, Usage: "`NUMBER` of publishers"},
+			&intFlag{Name: "sub", Value: 1, Usage: "`NUMBER` of subscribers; 0: only publish"},
+			&boolFlag{Name: "request", Usage: "questions and answers"},
+			&stringFlag{Name: "queue", Usage: "`GROUP` that the subscribers share the messages in"},
+			&float64Flag{Name: "rate", Usage: "messages a second in all, at most `NUMBER`; 0: as fast as possible"},
+			&boolFlag{Name: "no-progress", Usage: "no progress line on a terminal"},
 		),
 		Action: p.bench,
 	}
@@ -70,7 +68,7 @@ type bench struct {
 	pubTook, subTook time.Duration // the runner's
 }
 
-func (p *program) bench(c *cli.Context) error {
+func (p *program) bench(c *invocation) error {
 	b, err := planBench(c)
 	if err != nil {
 		return err
@@ -101,15 +99,15 @@ func (p *program) bench(c *cli.Context) error {
 	return b.verdict()
 }
 
-func planBench(c *cli.Context) (*bench, error) {
-	if c.Args().Len() > 1 {
+func planBench(c *invocation) (*bench, error) {
+	if len(c.Args()) > 1 {
 		return nil, usageError("bench takes one subject at most")
 	}
-	if err := checkTarget(c.Args().First()); err != nil {
+	if err := checkTarget(c.Arg(0)); err != nil {
 		return nil, err
 	}
 	b := &bench{
-		subject: c.Args().First(), queue: c.String("queue"), msgs: c.Int("msgs"), pubs: c.Int("pub"), subs: c.Int("sub"),
+		subject: c.Arg(0), queue: c.String("queue"), msgs: c.Int("msgs"), pubs: c.Int("pub"), subs: c.Int("sub"),
 		request: c.Bool("request"), rate: c.Float64("rate"), patience: c.Duration("timeout"), allReceived: make(chan struct{}),
 	}
 	var err error

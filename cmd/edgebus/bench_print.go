@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/urfave/cli/v2"
 )
 
 func (b *bench) title() string {
@@ -19,7 +17,7 @@ func (b *bench) title() string {
 
 // progress shows how far it is, on one line of a terminal, until the function it returns is
 // called.
-func (p *program) progress(c *cli.Context, b *bench) (ended func()) {
+func (p *program) progress(c *invocation, b *bench) (ended func()) {
 	if c.Bool("no-progress") || !isTerminal(p.stderr) {
 		return func() {}
 	}

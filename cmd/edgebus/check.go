@@ -4,29 +4,27 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/urfave/cli/v2"
 )
 
-func checkCommand(p *program) *cli.Command {
-	return &cli.Command{
+func checkCommand(p *program) *tool {
+	return &tool{
 		Name: "check",
 		Description: `Checks a configuration file (-c), or whether a bus answers (--connect), or both.
 
 Exit code 0: all is well; 1: something is wrong; 2: the command line makes no sense.`,
 		Flags: clientFlags(
-			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "configuration `FILE` to check"},
-			&cli.BoolFlag{Name: "t", Hidden: true},
-			&cli.BoolFlag{Name: "strict", Usage: "warnings are errors"},
-			&cli.BoolFlag{Name: "connect", Usage: "connect to the bus and measure the round trip"},
-			&cli.DurationFlag{Name: "max-rtt", Usage: "fail if the round trip takes more than this `TIME`"},
+			&stringFlag{Name: "config", Aliases: []string{"c"}, Usage: "configuration `FILE` to check"},
+			&boolFlag{Name: "t", Hidden: true},
+			&boolFlag{Name: "strict", Usage: "warnings are errors"},
+			&boolFlag{Name: "connect", Usage: "connect to the bus and measure the round trip"},
+			&durationFlag{Name: "max-rtt", Usage: "fail if the round trip takes more than this `TIME`"},
 		),
 		Action: p.check,
 	}
 }
 
-func (p *program) check(c *cli.Context) error {
-	if c.Args().Present() {
+func (p *program) check(c *invocation) error {
+	if len(c.Args()) > 0 {
 		return usageError("check takes no arguments; a configuration file is given with -c")
 	}
 	path, connect := c.String("config"), c.Bool("connect")
@@ -47,7 +45,7 @@ func (p *program) check(c *cli.Context) error {
 // roundTrips is how often the round trip is measured; the shortest counts.
 const roundTrips = 3
 
-func (p *program) checkConnection(c *cli.Context) error {
+func (p *program) checkConnection(c *invocation) error {
 	ctx, conn, end, err := p.connection(c)
 	if err != nil {
 		return err

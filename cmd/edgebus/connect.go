@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/edgebus-io/edgebus/client"
 )
 
@@ -21,15 +19,15 @@ const connectionOptions = "Connection"
 
 // clientFlags puts the flags of every command that connects behind its own. Names and
 // environment variables are those of the nats tool.
-func clientFlags(own ...cli.Flag) []cli.Flag {
+func clientFlags(own ...option) []option {
 	return append(own,
-		&cli.StringFlag{Name: "server", Aliases: []string{"s"}, EnvVars: []string{"NATS_URL"}, Value: "nats://127.0.0.1:4222", Usage: "`URL`s of the bus, with commas between them", Category: connectionOptions},
-		&cli.StringFlag{Name: "user", EnvVars: []string{"NATS_USER"}, Usage: "`NAME` to log in with; without a password it is a token", Category: connectionOptions},
-		&cli.StringFlag{Name: "password", EnvVars: []string{"NATS_PASSWORD"}, Usage: "`PASSWORD` of the user", Category: connectionOptions},
-		&cli.StringFlag{Name: "token", EnvVars: []string{"NATS_TOKEN"}, Usage: "`TOKEN` to log in with", Category: connectionOptions},
-		&cli.DurationFlag{Name: "timeout", EnvVars: []string{"NATS_TIMEOUT"}, Value: 5 * time.Second, Usage: "`TIME` to wait for the bus and for answers", Category: connectionOptions},
-		&cli.StringFlag{Name: "connection-name", Usage: "`NAME` of the connection on monitoring pages", Category: connectionOptions},
-		&cli.StringFlag{Name: "inbox-prefix", EnvVars: []string{"NATS_INBOX_PREFIX"}, Usage: "`SUBJECT` that reply subjects begin with", Category: connectionOptions},
+		&stringFlag{Name: "server", Aliases: []string{"s"}, EnvVars: []string{"NATS_URL"}, Value: "nats://127.0.0.1:4222", Usage: "`URL`s of the bus, with commas between them", Category: connectionOptions},
+		&stringFlag{Name: "user", EnvVars: []string{"NATS_USER"}, Usage: "`NAME` to log in with; without a password it is a token", Category: connectionOptions},
+		&stringFlag{Name: "password", EnvVars: []string{"NATS_PASSWORD"}, Usage: "`PASSWORD` of the user", Category: connectionOptions},
+		&stringFlag{Name: "token", EnvVars: []string{"NATS_TOKEN"}, Usage: "`TOKEN` to log in with", Category: connectionOptions},
+		&durationFlag{Name: "timeout", EnvVars: []string{"NATS_TIMEOUT"}, Value: 5 * time.Second, Usage: "`TIME` to wait for the bus and for answers", Category: connectionOptions},
+		&stringFlag{Name: "connection-name", Usage: "`NAME` of the connection on monitoring pages", Category: connectionOptions},
+		&stringFlag{Name: "inbox-prefix", EnvVars: []string{"NATS_INBOX_PREFIX"}, Usage: "`SUBJECT` that reply subjects begin with", Category: connectionOptions},
 		hidden("creds", "NATS_CREDS"), hidden("nkey", "NATS_NKEY"),
 		hidden("tlscert", "NATS_CERT"), hidden("tlskey", "NATS_KEY"), hidden("tlsca", "NATS_CA"),
 		hidden("context", "NATS_CONTEXT"),
@@ -38,12 +36,12 @@ func clientFlags(own ...cli.Flag) []cli.Flag {
 
 // hidden is a flag of the nats tool that is not built yet. It is known, so that it can be
 // refused with a reason.
-func hidden(name, env string) cli.Flag {
-	return &cli.StringFlag{Name: name, EnvVars: []string{env}, Hidden: true, Category: connectionOptions}
+func hidden(name, env string) option {
+	return &stringFlag{Name: name, EnvVars: []string{env}, Hidden: true, Category: connectionOptions}
 }
 
 // connection turns the flags into a connected client. ctx ends with INT and TERM; call end.
-func (p *program) connection(c *cli.Context, more ...client.Option) (ctx context.Context, conn *client.Conn, end func(), err error) {
+func (p *program) connection(c *invocation, more ...client.Option) (ctx context.Context, conn *client.Conn, end func(), err error) {
 	options, err := connectionFlags(c)
 	if err != nil {
 		return nil, nil, nil, err
@@ -57,7 +55,7 @@ func (p *program) connection(c *cli.Context, more ...client.Option) (ctx context
 	return ctx, conn, func() { conn.Close(); stop() }, nil
 }
 
-func connectionFlags(c *cli.Context) ([]client.Option, error) {
+func connectionFlags(c *invocation) ([]client.Option, error) {
 	for _, name := range []string{"creds", "nkey", "tlscert", "tlskey", "tlsca"} {
 		if c.String(name) != "" {
 			return nil, usageError("--%s (or its environment variable) is set, but this version knows no NKeys, credentials files and TLS; use --user and --password, or --token", name)
@@ -68,7 +66,7 @@ func connectionFlags(c *cli.Context) ([]client.Option, error) {
 	}
 	name := c.String("connection-name")
 	if name == "" {
-		name = c.App.Name
+		name = c.name
 	}
 	if c.Duration("timeout") <= 0 {
 		return nil, usageError("--timeout must be above zero")
@@ -164,9 +162,9 @@ func headers(list []string) (client.Header, error) {
 const maxBody = 64 << 20
 
 // body is the second argument, or standard input if that is no terminal, or nothing.
-func (p *program) body(c *cli.Context) (string, error) {
-	if c.Args().Len() > 1 && !c.Bool("force-stdin") {
-		return c.Args().Get(1), nil
+func (p *program) body(c *invocation) (string, error) {
+	if len(c.Args()) > 1 && !c.Bool("force-stdin") {
+		return c.Arg(1), nil
 	}
 	if isTerminal(p.stdin) && !c.Bool("force-stdin") {
 		return "", nil

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"github.com/urfave/cli/v2"
-
 	"github.com/edgebus-io/edgebus/client"
 )
 
@@ -14,11 +12,11 @@ type draft struct {
 }
 
 // draft reads the options that both commands have. The subject is the first argument.
-func (p *program) draft(c *cli.Context) (*draft, error) {
+func (p *program) draft(c *invocation) (*draft, error) {
 	if c.Int("count") < 1 {
 		return nil, usageError("--count must be above zero")
 	}
-	d := &draft{subject: c.Args().First(), templates: c.Bool("templates")}
+	d := &draft{subject: c.Arg(0), templates: c.Bool("templates")}
 	if err := checkTarget(d.subject); err != nil {
 		return nil, err
 	}

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/urfave/cli/v2"
 )
 
 // version is set by the linker.
@@ -22,7 +20,7 @@ type command struct {
 	aliases   []string
 	arguments string
 	summary   string
-	build     func(p *program) *cli.Command
+	build     func(p *program) *tool
 }
 
 func commands() []command {
@@ -122,7 +120,7 @@ func (p *program) dispatch(args []string) error {
 }
 
 // execute parses args for one command and runs it. row is nil when there is no subcommand.
-func (p *program) execute(cmd *cli.Command, row *command, args []string) error {
+func (p *program) execute(cmd *tool, row *command, args []string) error {
 	if wantsHelp(cmd.Flags, args) {
 		help := p.usage
 		if row != nil && row.name != "serve" {
@@ -139,16 +137,9 @@ func (p *program) execute(cmd *cli.Command, row *command, args []string) error {
 	if err != nil {
 		return usageError("%w; try %q", err, hint)
 	}
-	app := &cli.App{
-		Name: "edgebus " + cmd.Name, Flags: cmd.Flags, Action: cmd.Action,
-		Writer: p.stdout, ErrWriter: p.stderr,
-		HideVersion: true, HideHelp: true, HideHelpCommand: true,
-		// A header may hold a comma.
-		DisableSliceFlagSeparator: true,
-		ExitErrHandler:            func(*cli.Context, error) {},
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return usageError("%w; try %q", badValue(cmd.Flags, err), hint)
-		},
+	c, err := cmd.read(ordered)
+	if err != nil {
+		return usageError("%w; try %q", err, hint)
 	}
-	return app.Run(append([]string{p.name}, ordered...))
+	return cmd.Action(c)
 }

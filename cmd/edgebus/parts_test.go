@@ -8,13 +8,11 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/urfave/cli/v2"
 )
 
 func TestFlagsMayStandAnywhere(t *testing.T) {
-	flags := []cli.Flag{
-		&cli.IntFlag{Name: "count"}, &cli.BoolFlag{Name: "raw", Aliases: []string{"r"}}, &cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}},
+	flags := []option{
+		&intFlag{Name: "count"}, &boolFlag{Name: "raw", Aliases: []string{"r"}}, &stringsFlag{Name: "header", Aliases: []string{"H"}},
 	}
 	cases := []struct{ in, want string }{
 		{"", "--"},

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/edgebus-io/edgebus/daemon"
 )
 
@@ -26,22 +24,22 @@ const (
 	maxPasswordLine = 1024
 )
 
-func passwdCommand(p *program) *cli.Command {
-	return &cli.Command{
+func passwdCommand(p *program) *tool {
+	return &tool{
 		Name: "passwd",
 		Description: `Prints the bcrypt hash of a password, to be written into a configuration file in place of
 the password. The password is asked for on a terminal, and otherwise the first line of
 standard input. With --generate it is made up, and printed on standard error.`,
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "generate", Aliases: []string{"g"}, Usage: "make a password up"},
-			&cli.IntFlag{Name: "cost", Value: defaultCost, Usage: "`POWER` of two of the work that each check costs, 4 to 31"},
+		Flags: []option{
+			&boolFlag{Name: "generate", Aliases: []string{"g"}, Usage: "make a password up"},
+			&intFlag{Name: "cost", Value: defaultCost, Usage: "`POWER` of two of the work that each check costs, 4 to 31"},
 		},
 		Action: p.passwd,
 	}
 }
 
-func (p *program) passwd(c *cli.Context) error {
-	if c.Args().Present() {
+func (p *program) passwd(c *invocation) error {
+	if len(c.Args()) > 0 {
 		return usageError("passwd takes no password as argument: others could read it in the list of processes")
 	}
 	if cost := c.Int("cost"); cost < minCost || cost > maxCost {

@@ -6,33 +6,31 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/edgebus-io/edgebus/client"
 )
 
-func pubCommand(p *program) *cli.Command {
-	return &cli.Command{
+func pubCommand(p *program) *tool {
+	return &tool{
 		Name: "pub",
 		Description: `Publishes BODY, or what comes on standard input, to SUBJECT.
 
 Both may hold {{.Count}}, {{.TimeStamp}}, {{.Time}}, {{.Unix}}, {{.UnixNano}}, {{.ID}} and
 {{Random 10 20}}, which are replaced for each message.`,
 		Flags: clientFlags(
-			&cli.IntFlag{Name: "count", Value: 1, Usage: "`NUMBER` of messages"},
-			&cli.DurationFlag{Name: "sleep", Usage: "`TIME` between messages"},
-			&cli.StringFlag{Name: "reply", Usage: "`SUBJECT` for answers"},
-			&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`NAME:VALUE`, may be given again"},
-			&cli.BoolFlag{Name: "force-stdin", Usage: "read the body from standard input even if it is a terminal"},
-			&cli.BoolFlag{Name: "templates", Value: true, Usage: "replace templates; --templates=false leaves them"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "say nothing"},
+			&intFlag{Name: "count", Value: 1, Usage: "`NUMBER` of messages"},
+			&durationFlag{Name: "sleep", Usage: "`TIME` between messages"},
+			&stringFlag{Name: "reply", Usage: "`SUBJECT` for answers"},
+			&stringsFlag{Name: "header", Aliases: []string{"H"}, Usage: "`NAME:VALUE`, may be given again"},
+			&boolFlag{Name: "force-stdin", Usage: "read the body from standard input even if it is a terminal"},
+			&boolFlag{Name: "templates", Value: true, Usage: "replace templates; --templates=false leaves them"},
+			&boolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "say nothing"},
 		),
 		Action: p.pub,
 	}
 }
 
-func (p *program) pub(c *cli.Context) error {
-	if n := c.Args().Len(); n < 1 || n > 2 {
+func (p *program) pub(c *invocation) error {
+	if n := len(c.Args()); n < 1 || n > 2 {
 		return usageError("pub takes a subject and a body; a body of several words needs quotes")
 	}
 	draft, err := p.draft(c)
@@ -82,7 +80,7 @@ func tooLarge(err error, conn *client.Conn, m *client.Msg) error {
 }
 
 // flush waits until the bus has everything, and returns what it complained of meanwhile.
-func (p *program) flush(ctx context.Context, c *cli.Context, conn *client.Conn) error {
+func (p *program) flush(ctx context.Context, c *invocation, conn *client.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))
 	defer cancel()
 	if err := conn.Flush(ctx); err != nil {

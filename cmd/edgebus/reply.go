@@ -10,8 +10,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/edgebus-io/edgebus/client"
 )
 
@@ -23,8 +21,8 @@ const (
 	maxEnvironment = 64 << 10
 )
 
-func replyCommand(p *program) *cli.Command {
-	return &cli.Command{
+func replyCommand(p *program) *tool {
+	return &tool{
 		Name: "reply",
 		Description: `Answers each message on SUBJECT: with BODY, with what was asked (--echo), or with what a
 command prints (--command).
@@ -33,25 +31,25 @@ BODY may hold the templates of pub, and {{.Request}} for what was asked. A comma
 question on its standard input, and subject and body (up to 64 KiB) in NATS_REQUEST_SUBJECT
 and NATS_REQUEST_BODY; no part of the question is ever put into the command line.`,
 		Flags: clientFlags(
-			&cli.BoolFlag{Name: "echo", Usage: "answer with the question"},
-			&cli.StringFlag{Name: "command", Usage: "answer with what this shell `COMMAND` prints"},
-			&cli.StringFlag{Name: "queue", Aliases: []string{"q"}, Value: "NATS-RPLY-22", Usage: "`GROUP` to share the questions with"},
-			&cli.Uint64Flag{Name: "count", Usage: "end after this `NUMBER` of answers"},
-			&cli.DurationFlag{Name: "sleep", Usage: "`TIME` to wait before each answer"},
-			&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`NAME:VALUE`, may be given again"},
+			&boolFlag{Name: "echo", Usage: "answer with the question"},
+			&stringFlag{Name: "command", Usage: "answer with what this shell `COMMAND` prints"},
+			&stringFlag{Name: "queue", Aliases: []string{"q"}, Value: "NATS-RPLY-22", Usage: "`GROUP` to share the questions with"},
+			&uint64Flag{Name: "count", Usage: "end after this `NUMBER` of answers"},
+			&durationFlag{Name: "sleep", Usage: "`TIME` to wait before each answer"},
+			&stringsFlag{Name: "header", Aliases: []string{"H"}, Usage: "`NAME:VALUE`, may be given again"},
 		),
 		Action: p.reply,
 	}
 }
 
-func (p *program) reply(c *cli.Context) error {
+func (p *program) reply(c *invocation) error {
 	ways := 0
-	for _, chosen := range []bool{c.Bool("echo"), c.String("command") != "", c.Args().Len() == 2} {
+	for _, chosen := range []bool{c.Bool("echo"), c.String("command") != "", len(c.Args()) == 2} {
 		if chosen {
 			ways++
 		}
 	}
-	if n := c.Args().Len(); n < 1 || n > 2 || ways != 1 {
+	if n := len(c.Args()); n < 1 || n > 2 || ways != 1 {
 		return usageError("reply takes a subject, and one of: a body, --echo, --command")
 	}
 	header, err := headers(c.StringSlice("header"))
@@ -63,7 +61,7 @@ func (p *program) reply(c *cli.Context) error {
 		return err
 	}
 	defer end()
-	subject, queue := c.Args().First(), c.String("queue")
+	subject, queue := c.Arg(0), c.String("queue")
 	questions := make(chan *client.Msg, client.DefaultQueueMessages)
 	s, err := conn.SubscribeChan(subject, queue, questions)
 	if err == nil && c.Uint64("count") > 0 {
@@ -96,14 +94,14 @@ func (p *program) reply(c *cli.Context) error {
 	return p.flush(context.WithoutCancel(ctx), c, conn)
 }
 
-func (p *program) answerTo(ctx context.Context, c *cli.Context, m *client.Msg, n int) ([]byte, error) {
+func (p *program) answerTo(ctx context.Context, c *invocation, m *client.Msg, n int) ([]byte, error) {
 	switch {
 	case c.Bool("echo"):
 		return m.Data, nil
 	case c.String("command") != "":
 		return runCommand(ctx, c.String("command"), m)
 	}
-	return []byte(expand(c.Args().Get(1), n, string(m.Data))), nil
+	return []byte(expand(c.Arg(1), n, string(m.Data))), nil
 }
 
 func runCommand(ctx context.Context, line string, m *client.Msg) ([]byte, error) {

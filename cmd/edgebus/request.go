@@ -6,32 +6,30 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/edgebus-io/edgebus/client"
 )
 
-func requestCommand(p *program) *cli.Command {
-	return &cli.Command{
+func requestCommand(p *program) *tool {
+	return &tool{
 		Name: "request",
 		Description: `Publishes BODY, or what comes on standard input, to SUBJECT and prints the answer.
 
 Fails when nobody listens, and when no answer came within --timeout.`,
 		Flags: clientFlags(
-			&cli.IntFlag{Name: "replies", Value: 1, Usage: "`NUMBER` of answers to wait for; 0: all until --timeout or --reply-timeout"},
-			&cli.DurationFlag{Name: "reply-timeout", Value: 300 * time.Millisecond, Usage: "`TIME` between answers, when more than one is waited for"},
-			&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`NAME:VALUE`, may be given again"},
-			&cli.IntFlag{Name: "count", Value: 1, Usage: "`NUMBER` of requests, one after the other"},
-			&cli.BoolFlag{Name: "raw", Aliases: []string{"r"}, Usage: "print bodies only"},
-			&cli.BoolFlag{Name: "force-stdin", Usage: "read the body from standard input even if it is a terminal"},
-			&cli.BoolFlag{Name: "templates", Value: true, Usage: "replace templates, see pub; --templates=false leaves them"},
+			&intFlag{Name: "replies", Value: 1, Usage: "`NUMBER` of answers to wait for; 0: all until --timeout or --reply-timeout"},
+			&durationFlag{Name: "reply-timeout", Value: 300 * time.Millisecond, Usage: "`TIME` between answers, when more than one is waited for"},
+			&stringsFlag{Name: "header", Aliases: []string{"H"}, Usage: "`NAME:VALUE`, may be given again"},
+			&intFlag{Name: "count", Value: 1, Usage: "`NUMBER` of requests, one after the other"},
+			&boolFlag{Name: "raw", Aliases: []string{"r"}, Usage: "print bodies only"},
+			&boolFlag{Name: "force-stdin", Usage: "read the body from standard input even if it is a terminal"},
+			&boolFlag{Name: "templates", Value: true, Usage: "replace templates, see pub; --templates=false leaves them"},
 		),
 		Action: p.request,
 	}
 }
 
-func (p *program) request(c *cli.Context) error {
-	if n := c.Args().Len(); n < 1 || n > 2 {
+func (p *program) request(c *invocation) error {
+	if n := len(c.Args()); n < 1 || n > 2 {
 		return usageError("request takes a subject and a body; a body of several words needs quotes")
 	}
 	if c.Int("replies") < 0 || c.Duration("reply-timeout") <= 0 {
@@ -55,7 +53,7 @@ func (p *program) request(c *cli.Context) error {
 }
 
 // ask publishes one question and prints its answers.
-func (p *program) ask(ctx context.Context, c *cli.Context, conn *client.Conn, m *client.Msg) error {
+func (p *program) ask(ctx context.Context, c *invocation, conn *client.Conn, m *client.Msg) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))
 	defer cancel()
 	m.Reply = conn.NewInbox()

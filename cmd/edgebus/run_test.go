@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	edgebusBinary = filepath.Join(dir, "edgebus")
-	build := exec.Command("go", "build", "-tags", "urfave_cli_no_docs,urfave_cli_no_suggest", "-ldflags", "-X main.version=v1.2.3", "-o", edgebusBinary, ".")
+	build := exec.Command("go", "build", "-ldflags", "-X main.version=v1.2.3", "-o", edgebusBinary, ".")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	code := 1
 	if err := build.Run(); err == nil {

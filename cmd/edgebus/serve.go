@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/edgebus-io/edgebus/daemon"
 )
 
@@ -17,37 +15,40 @@ import (
 // differs.
 const natsServerName = "nats-server"
 
-func serveCommand(p *program) *cli.Command {
-	flags := []cli.Flag{
-		&cli.StringFlag{Name: "addr", Aliases: []string{"a", "net"}},
-		&cli.IntFlag{Name: "port", Aliases: []string{"p"}},
-		&cli.StringFlag{Name: "name", Aliases: []string{"n", "server_name"}},
-		&cli.StringFlag{Name: "pid", Aliases: []string{"P"}},
-		&cli.StringFlag{Name: "ports_file_dir"},
-		&cli.StringFlag{Name: "config", Aliases: []string{"c"}},
-		&cli.BoolFlag{Name: "t"},
-		&cli.StringFlag{Name: "log", Aliases: []string{"l"}},
-		&cli.BoolFlag{Name: "logtime", Aliases: []string{"T"}, Value: true},
-		&cli.BoolFlag{Name: "logtime_utc"},
-		&cli.BoolFlag{Name: "syslog", Aliases: []string{"s"}},
-		&cli.StringFlag{Name: "remote_syslog", Aliases: []string{"r"}},
-		&cli.Int64Flag{Name: "log_size_limit"},
-		&cli.IntFlag{Name: "max_traced_msg_len"},
-		&cli.BoolFlag{Name: "debug", Aliases: []string{"D"}},
-		&cli.BoolFlag{Name: "trace", Aliases: []string{"V"}},
-		&cli.BoolFlag{Name: "VV"}, &cli.BoolFlag{Name: "DV"}, &cli.BoolFlag{Name: "DVV"},
-		&cli.StringFlag{Name: "user"}, &cli.StringFlag{Name: "pass"}, &cli.StringFlag{Name: "auth"},
-		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}},
-		&cli.StringFlag{Name: "signal", Aliases: []string{"sl"}},
+func serveCommand(p *program) *tool {
+	flags := []option{
+		&stringFlag{Name: "addr", Aliases: []string{"a", "net"}},
+		&intFlag{Name: "port", Aliases: []string{"p"}},
+		&stringFlag{Name: "name", Aliases: []string{"n", "server_name"}},
+		&stringFlag{Name: "pid", Aliases: []string{"P"}},
+		&stringFlag{Name: "ports_file_dir"},
+		&stringFlag{Name: "config", Aliases: []string{"c"}},
+		&boolFlag{Name: "t"},
+		&stringFlag{Name: "log", Aliases: []string{"l"}},
+		&boolFlag{Name: "logtime", Aliases: []string{"T"}, Value: true},
+		&boolFlag{Name: "logtime_utc"},
+		&boolFlag{Name: "syslog", Aliases: []string{"s"}},
+		&stringFlag{Name: "remote_syslog", Aliases: []string{"r"}},
+		&int64Flag{Name: "log_size_limit"},
+		&intFlag{Name: "max_traced_msg_len"},
+		&boolFlag{Name: "debug", Aliases: []string{"D"}},
+		&boolFlag{Name: "trace", Aliases: []string{"V"}},
+		&boolFlag{Name: "VV"}, &boolFlag{Name: "DV"}, &boolFlag{Name: "DVV"},
+		&stringFlag{Name: "user"}, &stringFlag{Name: "pass"}, &stringFlag{Name: "auth"},
+		&intFlag{Name: "http_port", Aliases: []string{"m"}}, &intFlag{Name: "https_port", Aliases: []string{"ms"}},
+		&boolFlag{Name: "tls"}, &stringFlag{Name: "tlscert"}, &stringFlag{Name: "tlskey"},
+		&boolFlag{Name: "tlsverify"}, &stringFlag{Name: "tlscacert"}, &boolFlag{Name: "help_tls"},
+		&boolFlag{Name: "version", Aliases: []string{"v"}},
+		&stringFlag{Name: "signal", Aliases: []string{"sl"}},
 	}
 	for _, row := range absent {
 		if row.value {
-			flags = append(flags, &cli.StringFlag{Name: row.name, Aliases: row.aliases})
+			flags = append(flags, &stringFlag{Name: row.name, Aliases: row.aliases})
 		} else {
-			flags = append(flags, &cli.BoolFlag{Name: row.name, Aliases: row.aliases})
+			flags = append(flags, &boolFlag{Name: row.name, Aliases: row.aliases})
 		}
 	}
-	return &cli.Command{Name: "serve", Flags: flags, Action: p.serve}
+	return &tool{Name: "serve", Flags: flags, Action: p.serve}
 }
 
 // absent are the options of nats-server that are not there. Those that protect or promise
@@ -60,32 +61,25 @@ var absent = []struct {
 	refused bool
 	text    string
 }{
-	{"http_port", []string{"m"}, true, false, noMonitor},
-	{"https_port", []string{"ms"}, true, false, noMonitor},
 	{"jetstream", []string{"js"}, false, true, "streams that keep messages are not built yet; leave the option out, and messages are delivered to who listens and not kept"},
 	{"store_dir", []string{"sd"}, true, false, "there is no JetStream yet that would keep anything in it"},
-	{"tls", nil, false, true, noTLS}, {"tlscert", nil, true, true, noTLS}, {"tlskey", nil, true, true, noTLS},
-	{"tlsverify", nil, false, true, noTLS}, {"tlscacert", nil, true, true, noTLS},
 	{"routes", nil, true, false, noCluster}, {"cluster", nil, true, false, noCluster},
 	{"cluster_name", nil, true, false, noCluster}, {"cluster_listen", nil, true, false, noCluster},
 	{"cluster_advertise", nil, true, false, noCluster}, {"connect_retries", nil, true, false, noCluster},
 	{"no_advertise", nil, false, false, noCluster}, {"client_advertise", nil, true, false, "only members of clusters tell clients of addresses"},
 	{"profile", nil, true, false, "there is no profiling port; use the tools of the system"},
-	{"help_tls", nil, false, true, noTLS},
 }
 
 const (
-	noMonitor = "monitoring pages come in a later version, and the port stays closed"
-	noTLS     = "TLS comes in a later version; leave the option out only if nobody can listen in on this network, or put a TLS proxy in front"
 	noCluster = "edgebus is no member of clusters, it will join them as a leaf"
 )
 
-func (p *program) serve(c *cli.Context) error {
+func (p *program) serve(c *invocation) error {
 	if c.Bool("version") {
 		fmt.Fprintln(p.stdout, p.versionLine())
 		return nil
 	}
-	switch arg := c.Args().First(); {
+	switch arg := c.Arg(0); {
 	case arg == "version" || arg == "help":
 		return p.dispatch([]string{arg}) // nats-server takes them behind options as well
 	case arg == "true" || arg == "false":
@@ -94,6 +88,10 @@ func (p *program) serve(c *cli.Context) error {
 		return usageError("unrecognized command: %q; a command comes before its options: \"%s %s ...\"", arg, p.name, arg)
 	case arg != "":
 		return usageError("unrecognized command: %q; a configuration file is given with -c; try \"%s help\"", arg, p.name)
+	}
+	if c.Bool("help_tls") {
+		fmt.Fprint(p.stdout, helpTLS())
+		return nil
 	}
 	if c.IsSet("signal") {
 		return sendSignal(c.String("signal"))
@@ -128,9 +126,9 @@ func (p *program) serve(c *cli.Context) error {
 }
 
 // checkAbsent looks for options that are not there.
-func checkAbsent(c *cli.Context) (warnings []string, err error) {
+func checkAbsent(c *invocation) (warnings []string, err error) {
 	for _, row := range absent {
-		given := c.Bool(row.name)
+		given := !row.value && c.Bool(row.name)
 		if row.value {
 			// "-m 0" asks for nothing.
 			given = c.IsSet(row.name) && !slices.Contains([]string{"", "0"}, c.String(row.name))
@@ -147,13 +145,20 @@ func checkAbsent(c *cli.Context) (warnings []string, err error) {
 }
 
 // override is what the command line changes in what the file says. Reloading applies it again.
-func override(c *cli.Context) func(*daemon.Options) {
+func override(c *invocation) func(*daemon.Options) {
 	return func(o *daemon.Options) {
 		if c.IsSet("addr") {
 			o.Host, o.Listen.Host = c.String("addr"), ""
 		}
 		if c.IsSet("port") {
 			o.Port, o.Listen.Port = c.Int("port"), 0
+		}
+		// A port here overrules the other one of the file as well: there are pages at one port only.
+		if c.IsSet("http_port") {
+			o.Monitor.HTTP.Port, o.Monitor.HTTPPort, o.Monitor.HTTPS.Port, o.Monitor.HTTPSPort = c.Int("http_port"), 0, 0, 0
+		}
+		if c.IsSet("https_port") {
+			o.Monitor.HTTPS.Port, o.Monitor.HTTPSPort, o.Monitor.HTTP.Port, o.Monitor.HTTPPort = c.Int("https_port"), 0, 0, 0
 		}
 		setString(c, "name", &o.Server.ServerName)
 		setString(c, "pid", &o.PidFile)
@@ -183,16 +188,17 @@ func override(c *cli.Context) func(*daemon.Options) {
 		setString(c, "user", &o.Auth.User)
 		setString(c, "pass", &o.Auth.Password)
 		setString(c, "auth", &o.Auth.Token)
+		overrideTLS(c, o)
 	}
 }
 
-func setString(c *cli.Context, name string, field *string) {
+func setString(c *invocation, name string, field *string) {
 	if c.IsSet(name) {
 		*field = c.String(name)
 	}
 }
 
-func setBool(c *cli.Context, name string, field *bool) {
+func setBool(c *invocation, name string, field *bool) {
 	if c.IsSet(name) {
 		*field = c.Bool(name)
 	}

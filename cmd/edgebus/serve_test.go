@@ -32,8 +32,8 @@ func TestCommandLine(t *testing.T) {
 		{name: "port in the address", args: []string{"-a", "127.0.0.1:4222", "-p", "-1"}, code: 1, stderr: `.*edgebus: listen tcp: .*-a and host take an address of this machine, without a port.*`},
 		{name: "bad port", args: []string{"-p", "70000"}, code: 1, stderr: `edgebus: port 70000 is not between 1 and 65535.*`},
 		{name: "streams", args: []string{"-js"}, code: 1, stderr: "edgebus: --jetstream: .*not built yet.*"},
-		{name: "TLS", args: []string{"--tls"}, code: 1, stderr: "edgebus: --tls: TLS comes in a later version.*"},
-		{name: "TLS certificate", args: []string{"-tlscert", "x"}, code: 1, stderr: "edgebus: --tlscert: TLS comes in a later version.*"},
+		{name: "TLS", args: []string{"--tls"}, code: 1, stderr: "edgebus: .*cert_file.*"},
+		{name: "TLS certificate", args: []string{"-tlscert", "x"}, code: 1, stderr: "edgebus: .*cert_file \"x\" has no key_file.*"},
 		{name: "no file", args: []string{"-c", "nofile"}, code: 1, stderr: "edgebus: .*nofile.*no such file.*"},
 		{name: "test of nothing", args: []string{"-t"}, code: 1, stderr: "edgebus: must specify \\[-c, --config\\] option to check configuration file syntax\n"},
 		{name: "signal to nobody", args: []string{"-sl", "stop"}, code: 2, stderr: "edgebus: --signal stop needs the process.*"},
@@ -55,7 +55,8 @@ func TestHelpNamesEveryCommandAndOption(t *testing.T) {
 				t.Errorf("%q does not name %s", args, row.name)
 			}
 		}
-		for _, option := range []string{"--addr", "--port", "--config", "-DVV", "--user", "--pass", "--auth", "--pid", "--logtime_utc", "--signal", "--log_size_limit", "--max_traced_msg_len"} {
+		for _, option := range []string{"--addr", "--port", "--config", "-DVV", "--user", "--pass", "--auth", "--pid", "--logtime_utc", "--signal", "--log_size_limit", "--max_traced_msg_len",
+			"--http_port", "--https_port", "--tls", "--tlscert", "--tlskey", "--tlsverify", "--tlscacert", "--help_tls"} {
 			if !strings.Contains(r.stdout, option) {
 				t.Errorf("%q does not name %s", args, option)
 			}
@@ -71,16 +72,11 @@ func TestHelpNamesEveryCommandAndOption(t *testing.T) {
 			t.Errorf("%s: %v", row.name, r)
 		}
 		for _, f := range row.build(p).Flags {
-			if name := f.Names()[0]; strings.Contains(r.stdout, "--"+name+" ") != (flagUsage(f) != "" && !isHidden(f)) {
+			if name := f.about().Name; strings.Contains(r.stdout, "--"+name+" ") != (flagUsage(f) != "" && !f.about().Hidden) {
 				t.Errorf("%s --help and --%s do not agree", row.name, name)
 			}
 		}
 	}
-}
-
-func isHidden(f any) bool {
-	v, ok := f.(interface{ IsVisible() bool })
-	return ok && !v.IsVisible()
 }
 
 func TestConfigurationIsTestedWithoutServing(t *testing.T) {
@@ -242,8 +238,8 @@ func TestSingleUserAndTokenOnTheCommandLine(t *testing.T) {
 }
 
 func TestOptionsWithoutEffectAreWarnedOf(t *testing.T) {
-	b := startBus(t, "--cluster", "nats://127.0.0.1:6222", "-routes", "nats://127.0.0.1:6223", "-m", "8222")
-	for _, want := range []string{"[WRN] --cluster has no effect", "[WRN] --routes has no effect", "[WRN] --http_port has no effect"} {
+	b := startBus(t, "--cluster", "nats://127.0.0.1:6222", "-routes", "nats://127.0.0.1:6223")
+	for _, want := range []string{"[WRN] --cluster has no effect", "[WRN] --routes has no effect"} {
 		if log := b.stderr.String(); !strings.Contains(log, want) {
 			t.Errorf("no %q in\n%s", want, log)
 		}

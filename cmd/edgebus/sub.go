@@ -8,30 +8,28 @@ import (
 	"io"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/edgebus-io/edgebus/client"
 )
 
-func subCommand(p *program) *cli.Command {
-	return &cli.Command{
+func subCommand(p *program) *tool {
+	return &tool{
 		Name: "sub",
 		Description: `Prints messages on standard output until it is interrupted, --count have come, or none
 came for --wait.`,
 		Flags: clientFlags(
-			&cli.StringFlag{Name: "queue", Usage: "`GROUP` to share the messages with"},
-			&cli.Uint64Flag{Name: "count", Usage: "end after this `NUMBER` of messages"},
-			&cli.DurationFlag{Name: "wait", Usage: "end when nothing came for this `TIME`"},
-			&cli.BoolFlag{Name: "raw", Aliases: []string{"r"}, Usage: "print bodies only"},
-			&cli.BoolFlag{Name: "headers-only", Usage: "print no bodies"},
-			&cli.BoolFlag{Name: "subjects-only", Usage: "print one line a message, and no bodies"},
+			&stringFlag{Name: "queue", Usage: "`GROUP` to share the messages with"},
+			&uint64Flag{Name: "count", Usage: "end after this `NUMBER` of messages"},
+			&durationFlag{Name: "wait", Usage: "end when nothing came for this `TIME`"},
+			&boolFlag{Name: "raw", Aliases: []string{"r"}, Usage: "print bodies only"},
+			&boolFlag{Name: "headers-only", Usage: "print no bodies"},
+			&boolFlag{Name: "subjects-only", Usage: "print one line a message, and no bodies"},
 		),
 		Action: p.sub,
 	}
 }
 
-func (p *program) sub(c *cli.Context) error {
-	if c.Args().Len() == 0 {
+func (p *program) sub(c *invocation) error {
+	if len(c.Args()) == 0 {
 		return usageError("sub takes one subject or more; quote wildcards such as '>'")
 	}
 	ctx, conn, end, err := p.connection(c, p.tellOfLine()...)
@@ -41,7 +39,7 @@ func (p *program) sub(c *cli.Context) error {
 	defer end()
 	// One channel for all, so that messages of several subjects are printed as they came.
 	arrived := make(chan *client.Msg, client.DefaultQueueMessages)
-	queue, subjects := c.String("queue"), c.Args().Slice()
+	queue, subjects := c.String("queue"), c.Args()
 	for _, subject := range subjects {
 		s, err := conn.SubscribeChan(subject, queue, arrived)
 		if err == nil && len(subjects) == 1 && c.Uint64("count") > 0 {
@@ -67,7 +65,7 @@ func (p *program) sub(c *cli.Context) error {
 	return p.printAll(ctx, c, conn, arrived)
 }
 
-func (p *program) printAll(ctx context.Context, c *cli.Context, conn *client.Conn, arrived chan *client.Msg) error {
+func (p *program) printAll(ctx context.Context, c *invocation, conn *client.Conn, arrived chan *client.Msg) error {
 	out := bufio.NewWriter(p.stdout)
 	defer out.Flush()
 	show := printing{raw: c.Bool("raw"), headersOnly: c.Bool("headers-only"), subjectsOnly: c.Bool("subjects-only")}

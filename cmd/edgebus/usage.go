@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-
-	"github.com/urfave/cli/v2"
 )
 
 // Help is written by hand here: the library's templates would be parsed at each start, and
@@ -21,7 +19,7 @@ func (p *program) usage() string {
 	return b.String()
 }
 
-func (p *program) commandUsage(row *command, cmd *cli.Command) string {
+func (p *program) commandUsage(row *command, cmd *tool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nUsage: %s %s [options]", p.name, row.name)
 	if row.arguments != "" {
@@ -30,11 +28,12 @@ func (p *program) commandUsage(row *command, cmd *cli.Command) string {
 	fmt.Fprintf(&b, "\n\n%s\n", strings.TrimSpace(cmd.Description))
 	category := "\x00"
 	for _, f := range cmd.Flags {
-		if v, ok := f.(cli.VisibleFlag); ok && !v.IsVisible() {
+		about := f.about()
+		if about.Hidden {
 			continue
 		}
-		if c, ok := f.(cli.CategorizableFlag); ok && c.GetCategory() != category {
-			category = c.GetCategory()
+		if about.Group != category {
+			category = about.Group
 			title := category
 			if title == "" {
 				title = "Options"
@@ -48,13 +47,10 @@ func (p *program) commandUsage(row *command, cmd *cli.Command) string {
 
 // flagUsage is one flag's line: names, what value it takes, what it does, where else it may
 // be set and what it is otherwise.
-func flagUsage(f cli.Flag) string {
-	d, ok := f.(cli.DocGenerationFlag)
-	if !ok {
-		return ""
-	}
+func flagUsage(f option) string {
+	about := f.about()
 	var names []string
-	for _, name := range f.Names() {
+	for _, name := range about.names() {
 		if len(name) == 1 {
 			names = append([]string{"-" + name}, names...)
 		} else {
@@ -62,8 +58,8 @@ func flagUsage(f cli.Flag) string {
 		}
 	}
 	left := strings.Join(names, ", ")
-	text := d.GetUsage()
-	if d.TakesValue() {
+	text := about.Usage
+	if f.takesValue() {
 		value := "VALUE"
 		// A word in backquotes names the value, as in the standard library's flag package.
 		if _, rest, ok := strings.Cut(text, "`"); ok {
@@ -74,10 +70,10 @@ func flagUsage(f cli.Flag) string {
 		left += " " + value
 	}
 	var notes []string
-	if env := d.GetEnvVars(); len(env) > 0 {
-		notes = append(notes, "$"+strings.Join(env, ", $"))
+	if len(about.EnvVars) > 0 {
+		notes = append(notes, "$"+strings.Join(about.EnvVars, ", $"))
 	}
-	if s := d.GetDefaultText(); s != "" && s != `""` && s != "0" && s != "0s" && s != "false" {
+	if s := f.defaultText(); s != "" {
 		notes = append(notes, "default "+s)
 	}
 	if len(notes) > 0 {
@@ -95,6 +91,8 @@ Server Options:
     -n, --name
         --server_name <server_name>  Server name (default: auto)
     -P, --pid <file>                 File to store PID
+    -m, --http_port <port>           Use port for http monitoring
+    -ms,--https_port <port>          Use port for https monitoring
     -c, --config <file>              Configuration file
     -t                               Test configuration and exit
     -sl,--signal <signal>=<pid>      Send signal to a running server (ldm, stop, quit, term, reopen, reload)
@@ -120,15 +118,23 @@ Authorization Options:
         --pass <password>            Password required for connections
         --auth <token>               Authorization token required for connections
 
+TLS Options:
+        --tls                        Enable TLS, do not verify clients
+        --tlscert <file>             Server certificate file
+        --tlskey <file>              Private key for server certificate
+        --tlsverify                  Enable TLS, verify client certificates
+        --tlscacert <file>           Client certificate CA for verification
+
 Common Options:
     -h, --help                       Show this message
     -v, --version                    Show version
+        --help_tls                   Show what the tls block of a configuration file takes
 
 Signals: INT and TERM stop in order, a second one at once; USR2 lame duck; USR1 reopens the
 log file; HUP reads the configuration file again.
 
 Switches take a value behind a =, as in -logtime=false. Options win over the configuration file.
 
-Not there yet: -m, -js, -sd, --tls... and the options of clusters; each says so when it is given.
+Not there yet: -js and -sd. Not ours: the options of clusters. Each says so when it is given.
 
 `

@@ -4,16 +4,14 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-
-	"github.com/urfave/cli/v2"
 )
 
-func versionCommand(p *program) *cli.Command {
-	return &cli.Command{
+func versionCommand(p *program) *tool {
+	return &tool{
 		Name:        "version",
 		Description: "Prints the version, and with --long what the program was built with.",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "long", Aliases: []string{"l"}, Usage: "Go version, system and processor as well"}},
-		Action: func(c *cli.Context) error {
+		Flags:       []option{&boolFlag{Name: "long", Aliases: []string{"l"}, Usage: "Go version, system and processor as well"}},
+		Action: func(c *invocation) error {
 			fmt.Fprintln(p.stdout, p.versionLine())
 			if c.Bool("long") {
 				fmt.Fprintf(p.stdout, "%s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)

@@ -88,8 +88,14 @@ var thirdParty = map[string]string{
 	"github.com/gobwas/ws":                   "transport/websocket",
 	"github.com/pion/dtls/v2":                "transport/dtls client/dtls",
 	"github.com/nats-io/nats-server/v2/conf": "config",
-	"github.com/urfave/cli/v2":               "cmd/edgebus",
 	"golang.org/x/sys/unix":                  "engine store",
+}
+
+// heavy are packages of the standard library that production code does without, each with what it costs.
+var heavy = map[string]string{
+	"net/http":      "it brings HTTP/2, MIME and proxies: 1.4 MB of program and 0.8 MB of memory, see docs/adr/0009-no-net-http.md",
+	"text/template": "it calls methods by name, so that the linker keeps every exported one, see docs/adr/0008-command-line-on-flag.md",
+	"html/template": "it stands on text/template, see docs/adr/0008-command-line-on-flag.md",
 }
 
 const module = "github.com/edgebus-io/edgebus"
@@ -212,6 +218,21 @@ func TestProductionCodeImportsNoTesting(t *testing.T) {
 		for _, name := range s.imports() {
 			if name == "testing" || strings.HasPrefix(name, "testing/") {
 				t.Errorf("%s imports %s: it would be in everybody's binary", s.path, name)
+			}
+		}
+	}
+}
+
+func TestProductionCodeImportsNothingHeavy(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.module != "." || s.isTest() || strings.HasPrefix(s.folder, "internal/") || strings.HasPrefix(s.folder, "tests") {
+			continue
+		}
+		for _, name := range s.imports() {
+			for each, cost := range heavy {
+				if name == each || strings.HasPrefix(name, each+"/") {
+					t.Errorf("%s imports %s: %s", s.path, name, cost)
+				}
 			}
 		}
 	}

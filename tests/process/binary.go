@@ -84,7 +84,7 @@ func buildEdgebus() {
 	}
 	build.path = filepath.Join(build.dir, "edgebus")
 	// As it is released: what tests measure is then what people run.
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags=urfave_cli_no_docs,urfave_cli_no_suggest", "-o", build.path, "./cmd/edgebus")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", build.path, "./cmd/edgebus")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if Raced() {
 		cmd = exec.Command("go", "build", "-race", "-o", build.path, "./cmd/edgebus")

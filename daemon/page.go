@@ -1,0 +1,182 @@
+package daemon
+
+import (
+	"cmp"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/broker"
+	"github.com/edgebus-io/edgebus/monitor"
+	"github.com/edgebus-io/edgebus/server"
+	"github.com/edgebus-io/edgebus/subject"
+	"github.com/edgebus-io/edgebus/transport/certs"
+)
+
+// pages fills monitor's shapes from what the parts show of themselves. A page never waits for a
+// reload: what it needs of the options stands behind one pointer.
+type pages struct {
+	d *Daemon
+}
+
+// shown is what pages need of a configuration. It never changes once made.
+type shown struct {
+	options   Options
+	directory *auth.Directory
+	certs     *certs.Server // nil: no TLS
+	digest    string
+	loaded    time.Time
+}
+
+// table hands the pages to monitor.
+func (p pages) table() monitor.Pages {
+	return monitor.Pages{
+		Varz: p.varz, Connz: p.connz, Subsz: p.subsz, Accountz: p.accountz, Accstatz: p.accstatz,
+		Routez: p.routez, Gatewayz: p.gatewayz, Leafz: p.leafz, Jsz: p.jsz, Healthz: p.healthz,
+	}
+}
+
+func (p pages) varz() *monitor.Varz {
+	set := p.d.shown.Load()
+	o := &set.options
+	s := p.d.server.Snapshot().(*server.Snapshot)
+	use := processUsage()
+	v := &monitor.Varz{
+		ServerID: s.ServerID, ServerName: s.ServerName, Version: s.Version, Proto: s.Proto, Go: s.Go,
+		Host: s.Host, Port: s.Port, AuthRequired: s.AuthRequired, TLSRequired: s.TLSRequired, TLSVerify: s.TLSVerify,
+		MaxConnections: s.MaxConnections, MaxSubscriptions: o.Broker.MaxSubscriptions,
+		PingInterval: s.PingInterval, PingMax: s.PingMax, AuthTimeout: s.AuthTimeout,
+		MaxControlLine: s.MaxControlLine, MaxPayload: s.MaxPayload, MaxPending: int64(o.Engine.MaxPending),
+		TLSTimeout: cmp.Or(s.TLSTimeout, defaultTLSTimeout), WriteDeadline: o.Engine.WriteDeadline,
+		Start: s.Start.UTC(), Now: s.Now.UTC(), Uptime: monitor.Duration(s.Now.Sub(s.Start)),
+		Mem: use.resident, CPU: use.percent, Cores: runtime.NumCPU(), MaxProcs: runtime.GOMAXPROCS(0), MemLimit: memoryGoal(),
+		Connections: s.Connections, TotalConnections: s.TotalConnections,
+		InMsgs: int64(s.InMsgs), InBytes: int64(s.InBytes), InClientMsgs: int64(s.InMsgs), InClientBytes: int64(s.InBytes),
+		OutMsgs: int64(s.OutMsgs), OutBytes: int64(s.OutBytes), OutClientMsgs: int64(s.OutMsgs), OutClientBytes: int64(s.OutBytes),
+		SlowConsumers: int64(s.SlowConsumers), StaleConnections: int64(s.StaleConnections),
+		SlowBy:         monitor.ByKind{Clients: s.SlowConsumers},
+		StaleBy:        monitor.ByKind{Clients: s.StaleConnections},
+		ConfigLoadTime: set.loaded.UTC(), ConfigDigest: set.digest, FeatureFlags: map[string]bool{},
+		SystemAccount: set.directory.SystemAccount(), Tags: o.Monitor.Tags, Metadata: o.Monitor.Metadata,
+	}
+	for _, a := range p.d.broker.Accounts() {
+		v.Subscriptions += uint32(a.Subscriptions)
+	}
+	v.HTTPHost, v.HTTPPort, v.HTTPSPort = p.d.monitorAddress()
+	v.HTTPBasePath, v.HTTPRequests = o.Monitor.BasePath, map[string]uint64{}
+	if p.d.monitor != nil {
+		v.HTTPRequests = p.d.monitor.Requests()
+	}
+	if set.certs != nil {
+		v.TLSCertNotAfter = set.certs.NotAfter().UTC()
+	}
+	return v
+}
+
+// defaultTLSTimeout is shown where there is no TLS, in seconds.
+const defaultTLSTimeout = 2
+
+// memoryGoal is what the collector tries to stay below; 0: nothing.
+func memoryGoal() int64 {
+	const none = 1<<63 - 1
+	if goal := debug.SetMemoryLimit(-1); goal < none {
+		return goal
+	}
+	return 0
+}
+
+// subsz lists subscriptions: those of clients, and where somebody asks for one account, of that one.
+func (p pages) subsz(o monitor.SubszOptions) (*monitor.Subsz, error) {
+	o.Check()
+	if o.Test != "" && !subject.ValidLiteral(o.Test) {
+		return nil, o.BadTest()
+	}
+	z := &monitor.Subsz{ServerID: p.d.server.ID(), Now: time.Now().UTC(), Offset: o.Offset, Limit: o.Limit}
+	for _, a := range p.d.broker.Accounts() {
+		if o.Account == "" || o.Account == a.Name {
+			z.SubStats.Subscriptions += uint32(a.Subscriptions)
+			z.SubStats.Inserts += uint64(a.Subscriptions)
+		}
+	}
+	if !o.Subscriptions {
+		return z, nil
+	}
+	tags := p.tags()
+	for _, c := range p.d.server.Clients(server.Query{Account: o.Account, Subscriptions: true}) {
+		for _, s := range c.Subs {
+			if o.Test != "" && !subject.Matches(s.Subject, []byte(o.Test)) {
+				continue
+			}
+			if z.Total++; z.Total > o.Offset && len(z.List) < o.Limit {
+				one := subDetail(s)
+				one.Account, one.AccountTag = s.Account, tags[s.Account]
+				z.List = append(z.List, one)
+			}
+		}
+	}
+	return z, nil
+}
+
+func subDetail(s server.SubSnapshot) monitor.SubDetail {
+	return monitor.SubDetail{Subject: s.Subject, Queue: s.Queue, SID: s.SID, Msgs: int64(s.Msgs), Max: int64(s.Max), CID: s.CID}
+}
+
+// tags are the names that are shown of accounts.
+func (p pages) tags() map[string]string {
+	tags := make(map[string]string)
+	for _, a := range p.d.shown.Load().directory.Accounts() {
+		tags[a.Name] = cmp.Or(a.Tag, a.Name)
+	}
+	return tags
+}
+
+func (p pages) accstatz(o monitor.AccstatzOptions) *monitor.Accstatz {
+	z := &monitor.Accstatz{ServerID: p.d.server.ID(), Now: time.Now().UTC(), Accounts: []monitor.AccountStat{}}
+	tags, members := p.tags(), p.d.server.Status().Accounts
+	for _, a := range p.d.broker.Accounts() {
+		if _, known := tags[a.Name]; !known {
+			continue
+		}
+		if len(o.Accounts) > 0 && !slices.Contains(o.Accounts, a.Name) || !o.Unused && members[a.Name] == 0 && a.Links == 0 {
+			continue
+		}
+		z.Accounts = append(z.Accounts, accountStat(a, tags[a.Name], members[a.Name]))
+	}
+	return z
+}
+
+func accountStat(a broker.AccountSnapshot, tag string, clients int) monitor.AccountStat {
+	none := func() *monitor.MsgBytes { return &monitor.MsgBytes{} }
+	return monitor.AccountStat{
+		Account: a.Name, Name: tag, Connections: clients, LeafNodes: a.Links, TotalConnections: clients + a.Links,
+		Subscriptions: uint32(a.Subscriptions),
+		Sent:          monitor.DataStats{Msgs: int64(a.OutMsgs), Bytes: int64(a.OutBytes), Gateways: none(), Routes: none(), Leafs: none()},
+		Received:      monitor.DataStats{Msgs: int64(a.InMsgs), Bytes: int64(a.InBytes), Gateways: none(), Routes: none(), Leafs: none()},
+	}
+}
+
+func (p pages) routez() *monitor.Routez {
+	return &monitor.Routez{ServerID: p.d.server.ID(), ServerName: p.d.server.Name(), Now: time.Now().UTC(), Routes: []struct{}{}}
+}
+
+func (p pages) gatewayz() *monitor.Gatewayz {
+	return &monitor.Gatewayz{ServerID: p.d.server.ID(), Now: time.Now().UTC(), Outbound: map[string]struct{}{}, Inbound: map[string]struct{}{}}
+}
+
+func (p pages) leafz(monitor.LeafzOptions) *monitor.Leafz {
+	return &monitor.Leafz{ServerID: p.d.server.ID(), Now: time.Now().UTC(), Leafs: []monitor.Leaf{}}
+}
+
+func (p pages) jsz(o monitor.JszOptions) (*monitor.Jsz, error) {
+	return o.NoStreams(p.d.server.ID(), time.Now())
+}
+
+func (p pages) healthz(o monitor.HealthzOptions) *monitor.Healthz {
+	var ready error
+	if p.d.server.Status().Port == 0 {
+		ready = errNotListening
+	}
+	return o.Health(ready)
+}

@@ -1,0 +1,122 @@
+package daemon
+
+import (
+	"context"
+	"crypto/subtle"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/edgebus-io/edgebus/monitor"
+	"github.com/edgebus-io/edgebus/transport/certs"
+)
+
+// listenMonitor takes the address of the pages, if there is to be one.
+func (d *Daemon) listenMonitor() error {
+	o := &d.options.Monitor
+	at, scheme := o.HTTP, "http"
+	var secure *tls.Config
+	switch {
+	case o.HTTPS.Port != 0:
+		at, scheme, secure = o.HTTPS, "https", withoutClientCerts(d.certs)
+	case o.HTTP.Port == 0:
+		return nil
+	}
+	host := at.Host
+	if host == "" {
+		host = d.host
+	}
+	ln, err := net.Listen("tcp", listenAddress(host, at.Port))
+	if err != nil {
+		return fmt.Errorf("%s: %w (is another server running there? choose another port with %s_port)", scheme, err, scheme)
+	}
+	options := monitor.Options{BasePath: o.BasePath, TLS: secure, Logger: d.logger, Authorize: d.mayLook}
+	d.monitor, d.monitorListener = monitor.New(options, pages{d}.table()), ln
+	d.logger.Info("Starting " + scheme + " monitor on " + ln.Addr().String())
+	if secure == nil && o.User == "" && !isLoopback(host) {
+		d.logger.Warn("anybody who reaches " + ln.Addr().String() + " sees who is connected: set http_user and http_password, or listen on 127.0.0.1")
+	}
+	return nil
+}
+
+// serveMonitor serves pages until ctx is over.
+func (d *Daemon) serveMonitor(ctx context.Context) {
+	if d.monitor == nil {
+		return
+	}
+	d.monitorServing = true
+	d.doors.Go(func() {
+		if err := d.monitor.Serve(ctx, d.monitorListener); err != nil {
+			d.logger.Error("Monitoring has ended", "error", err)
+		}
+	})
+}
+
+// closeMonitor ends the pages, last of all doors: how the server stops can be watched.
+func (d *Daemon) closeMonitor(ctx context.Context) error {
+	switch {
+	case d.monitor == nil:
+		return nil
+	case !d.monitorServing:
+		return d.monitorListener.Close()
+	}
+	return d.monitor.Shutdown(ctx)
+}
+
+// monitorAddress is what the page about the server shows of its own address.
+func (d *Daemon) monitorAddress() (host string, port, securePort int) {
+	o := &d.shown.Load().options.Monitor
+	host, port, securePort = o.HTTP.Host, o.HTTP.Port, o.HTTPS.Port
+	if securePort != 0 {
+		host = o.HTTPS.Host
+	}
+	if host == "" {
+		host = d.host
+	}
+	if d.monitorListener == nil {
+		return host, port, securePort
+	}
+	if tcp, ok := d.monitorListener.Addr().(*net.TCPAddr); ok {
+		if securePort != 0 {
+			return host, 0, tcp.Port
+		}
+		return host, tcp.Port, 0
+	}
+	return host, port, securePort
+}
+
+// mayLook asks for the user and password that are configured now. It compares in constant time.
+func (d *Daemon) mayLook(user, password string) bool {
+	o := &d.shown.Load().options.Monitor
+	if o.User == "" {
+		return true
+	}
+	rightUser := subtle.ConstantTimeCompare([]byte(o.User), []byte(user))
+	right := subtle.ConstantTimeCompare([]byte(o.Password), []byte(password))
+	return rightUser&right == 1
+}
+
+// withoutClientCerts is the configuration of clients' listeners, but that nobody has to show a
+// certificate: browsers and dashboards have none.
+func withoutClientCerts(c *certs.Server) *tls.Config {
+	config := c.Config().Clone()
+	config.ClientAuth = tls.NoClientCert
+	choose := config.GetConfigForClient
+	if choose == nil {
+		return config
+	}
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		chosen, err := choose(hello)
+		if err != nil || chosen == nil {
+			return nil, err
+		}
+		chosen = chosen.Clone()
+		chosen.ClientAuth, chosen.VerifyConnection, chosen.VerifyPeerCertificate = tls.NoClientCert, nil, nil
+		return chosen, nil
+	}
+	return config
+}
+
+// errNotListening is what the health page says before there is a listener, in nats-server's words.
+var errNotListening = errors.New("failed to be ready for connections after 1ms: server: not ok")

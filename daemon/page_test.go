@@ -1,0 +1,177 @@
+package daemon
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/monitor"
+)
+
+// look gets a page of a running daemon.
+func (r *running) look(t *testing.T, scheme, path, user, password string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequest(http.MethodGet, scheme+"://"+r.monitorListener.Addr().String()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user != "" {
+		request.SetBasicAuth(user, password)
+	}
+	client := http.Client{Timeout: patience, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
+	}}
+	answer, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
+}
+
+func TestPagesTellOfClients(t *testing.T) {
+	r := mustRun(t, Options{Monitor: MonitorOptions{HTTP: Address{Host: loopbackHost, Port: randomPort}}})
+	c := mustConnect(t, r, `,"name":"sensor","lang":"go","version":"1"`)
+	fmt.Fprint(c, "SUB a.* q 7\r\nPING\r\n")
+	for pongs := 0; pongs < 2; {
+		switch line := c.line(t); {
+		case line == "PONG":
+			pongs++
+		case !strings.HasPrefix(line, "INFO "):
+			t.Fatalf("got %q", line)
+		}
+	}
+	for path, want := range map[string]string{
+		"/varz": `"connections": 1,`, "/connz?subs=detail": `"qgroup": "q",`, "/connz?auth=1": `"name_tag": "$G"`,
+		"/subsz?subs=1&test=a.b": `"sid": "7",`, "/accstatz": `"acc": "$G",`, "/accountz": `"$SYS"`, "/healthz": `{"status":"ok"}`,
+	} {
+		if code, text := r.look(t, "http", path, "", ""); code != http.StatusOK || !strings.Contains(text, want) {
+			t.Errorf("%s: %d %s", path, code, text)
+		}
+	}
+	_, text := r.look(t, "http", "/subsz?subs=1&test=b", "", "")
+	if strings.Contains(text, "subscriptions_list") {
+		t.Errorf("nothing matches b: %s", text)
+	}
+	r.Stop()
+	r.mustEnd(t)
+}
+
+// No page shows what a client has to bring.
+func TestPagesShowNoSecrets(t *testing.T) {
+	o := Options{
+		Auth:    auth.Options{User: "ann", Password: "hidden-one"},
+		Monitor: MonitorOptions{HTTP: Address{Host: loopbackHost, Port: randomPort}, User: "op", Password: "hidden-two"},
+	}
+	r := mustRun(t, o)
+	mustConnect(t, r, `,"user":"ann","pass":"hidden-one"`)
+	for _, credentials := range [][2]string{{"", ""}, {"op", "x"}, {"ann", "hidden-one"}, {"op", "hidden-two "}} {
+		if code, _ := r.look(t, "http", "/varz", credentials[0], credentials[1]); code != http.StatusUnauthorized {
+			t.Errorf("%q may look: %d", credentials, code)
+		}
+	}
+	for _, path := range []string{"/varz", "/connz?auth=1&subs=detail&state=any", "/accountz?acc=$G", "/accstatz?unused=1", "/stacksz", "/debug/vars", "/"} {
+		if code, text := r.look(t, "http", path, "op", "hidden-two"); code != http.StatusOK || strings.Contains(text, "hidden") {
+			t.Errorf("%s: %d %s", path, code, text)
+		}
+	}
+	r.Stop()
+	r.mustEnd(t)
+	if strings.Contains(r.out.String(), "hidden") {
+		t.Error("a secret is in the log")
+	}
+}
+
+// The tls block may ask clients for certificates; a browser has none.
+func TestPagesAreEncryptedWithoutACertificateOfTheBrowser(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	certFile, keyFile := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
+	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := mustRun(t, Options{
+		TLS:     &TLSOptions{CertFile: certFile, KeyFile: keyFile, CAFile: certFile, Verify: true},
+		Monitor: MonitorOptions{HTTPS: Address{Host: loopbackHost, Port: randomPort}},
+	})
+	code, text := r.look(t, "https", "/varz", "", "")
+	var v monitor.Varz
+	if err := json.Unmarshal([]byte(text), &v); err != nil || code != http.StatusOK {
+		t.Fatalf("%d %v %s", code, err, text)
+	}
+	if !v.TLSRequired || !v.TLSVerify || v.HTTPSPort == 0 || v.HTTPPort != 0 || v.TLSCertNotAfter.IsZero() {
+		t.Errorf("shows %+v", v)
+	}
+	r.Stop()
+	r.mustEnd(t)
+}
+
+func TestWeightsAreShownAsNatsServerShowsThem(t *testing.T) {
+	got := shownMappings([]auth.Mapping{
+		{Source: "w", Destinations: []auth.Destination{{Subject: "w1", Weight: 40}, {Subject: "w2", Weight: 30}}},
+		{Source: "m.*", Destinations: []auth.Destination{{Subject: "n.$1", Weight: 100}}},
+	})
+	want := `{"m.*":[{"subject":"n.$1","weight":100}],"w":[{"subject":"w2","weight":30},{"subject":"w","weight":60},{"subject":"w1","weight":100}]}`
+	if text, err := json.Marshal(got); err != nil || string(text) != want {
+		t.Errorf("got %s, want %s", text, want)
+	}
+}
+
+// Every account gets what the system account offers, once; what is configured stays as it was.
+func TestAccountsGetTheServicesOfTheSystemAccount(t *testing.T) {
+	configured := []*auth.Account{{Name: "A"}, {Name: "SYS", System: true}}
+	with := withSystem(withSystem(configured, "SYS"), "SYS")
+	if len(configured[0].Imports) != 0 || len(configured[1].Exports) != 0 {
+		t.Error("what was configured has changed")
+	}
+	if n := len(with[0].Imports); n != 4 {
+		t.Errorf("A has %d imports, want 4", n)
+	}
+	for _, i := range with[0].Imports {
+		if i.From != "SYS" || !i.Service || !strings.Contains(i.Subject, ".A.") {
+			t.Errorf("A imports %+v", i)
+		}
+	}
+	if n := len(with[1].Exports); n != 4 {
+		t.Errorf("SYS has %d exports, want 4", n)
+	}
+	if got := withSystem(configured, ""); len(got[0].Imports) != 0 {
+		t.Error("without a system account there are imports")
+	}
+}

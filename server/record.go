@@ -1,0 +1,186 @@
+package server
+
+import (
+	"cmp"
+	"crypto/tls"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/edgebus-io/edgebus/broker"
+	"github.com/edgebus-io/edgebus/engine"
+)
+
+// A record is one connection as it was at one moment. Thousands of ended ones are kept, so it is
+// made of what sessions share; show spells it out.
+type record struct {
+	id                uint64
+	from              netip.AddrPort
+	start, last       time.Time
+	now               time.Time // when the record was made
+	rtt               uint32    // microseconds
+	pending           int
+	traffic           traffic
+	about             *about // nil: no CONNECT yet
+	account           string
+	subscriptions     int
+	subs              []SubSnapshot // nil if nobody asked
+	tlsVersion, suite uint16        // 0: plain
+	tlsFirst          bool
+	tlsPeer           []byte   // the client's certificate, nil if nobody asked
+	why               *closing // not nil: it has ended
+}
+
+// record describes the session. Owner only.
+func (s *session) record() record {
+	now, clock := engine.Now(), time.Now()
+	r := record{
+		id: s.conn.ID(), from: s.conn.RemoteAddr(), now: clock,
+		start: clock.Add(-s.age(now)), last: clock.Add(-time.Duration(now - s.lastIn)),
+		rtt: s.rtt, pending: s.conn.Pending(), about: s.about, account: broker.GlobalAccount, tlsFirst: s.is(tlsFirst),
+	}
+	r.traffic = s.outTraffic()
+	r.traffic.inMsgs, r.traffic.inBytes = s.inMsgs, s.inBytes
+	if s.peer != nil {
+		r.account = s.peer.Account().Name()
+		r.subscriptions = s.countSubs()
+	}
+	if state := s.conn.TLS(); state != nil {
+		r.tlsVersion, r.suite = state.Version, state.CipherSuite
+	}
+	return r
+}
+
+func (s *session) countSubs() (n int) {
+	s.peer.Subs(func(*broker.Sub) { n++ })
+	return n
+}
+
+// listSubs describes at most so many of the session's subscriptions.
+func (s *session) listSubs(most int) (list []SubSnapshot) {
+	if s.peer == nil {
+		return nil
+	}
+	s.peer.Subs(func(sub *broker.Sub) {
+		if len(list) < most {
+			list = append(list, SubSnapshot{
+				Subject: sub.Subject(), Queue: sub.Queue(), SID: sub.Tag(), Msgs: sub.Delivered(), Max: sub.Max(), Account: s.peer.Account().Name(), CID: s.conn.ID(),
+			})
+		}
+	})
+	return list
+}
+
+// ending is the record of a session that is over, or about to be.
+func (s *session) ending(why *closing) record {
+	r := s.record()
+	r.why = why
+	return r
+}
+
+// show spells a record out.
+func (r record) show() ClientSnapshot {
+	c := ClientSnapshot{
+		ID: r.id, Kind: "Client", Type: "nats", Port: int(r.from.Port()),
+		Start: r.start, LastActivity: r.last, Uptime: r.now.Sub(r.start), Idle: r.now.Sub(r.last),
+		RTT: time.Duration(r.rtt) * time.Microsecond, PendingBytes: r.pending,
+		InMsgs: r.traffic.inMsgs, InBytes: r.traffic.inBytes, OutMsgs: r.traffic.outMsgs, OutBytes: r.traffic.outBytes,
+		Subscriptions: r.subscriptions, Subs: r.subs, Account: r.account, TLSFirst: r.tlsFirst, TLSPeer: r.tlsPeer,
+	}
+	if r.from.IsValid() {
+		c.IP = r.from.Addr().String()
+	}
+	if a := r.about; a != nil {
+		id := a.identity
+		c.Perms = id.Perms
+		c.Name, c.Lang, c.Version, c.User = a.name, a.lang, a.version, cmp.Or(id.User, a.claimed)
+		c.NameTag, c.Issuer, c.Tags = id.Name, issuerOf(id), id.Tags
+		c.Expires = id.Expires
+	}
+	if r.suite != 0 {
+		c.TLSVersion, c.TLSCipher = versionName(r.tlsVersion), tls.CipherSuiteName(r.suite)
+	}
+	if r.why != nil {
+		c.Stop, c.Reason = r.now, r.why.reason
+	}
+	return c
+}
+
+// versionName is TLS's version as monitoring shows it.
+func versionName(v uint16) string {
+	switch v {
+	case tls.VersionTLS12:
+		return "1.2"
+	case tls.VersionTLS13:
+		return "1.3"
+	case tls.VersionTLS11:
+		return "1.1"
+	case tls.VersionTLS10:
+		return "1.0"
+	}
+	return "unknown"
+}
+
+// A graveyard remembers the last connections that have ended.
+type graveyard struct {
+	mu   sync.Mutex
+	all  []record
+	next int // where the oldest is, once it is full
+}
+
+// add remembers r, in place of the oldest if there are most already.
+func (g *graveyard) add(r *record, most int) {
+	if most < 0 {
+		return
+	}
+	if a := r.about; a != nil && a.identity.Issuer != "" {
+		// What a JWT allowed interests nobody any more, and nobody shares it.
+		lean := *a
+		id := *a.identity
+		id.Perms = nil
+		lean.identity, lean.jwt = &id, ""
+		r.about = &lean
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.all) > most { // it was lowered
+		g.all, g.next = append([]record(nil), g.inOrder()[len(g.all)-most:]...), 0
+	}
+	switch {
+	case len(g.all) < most && g.next == 0:
+		g.all = append(g.all, *r)
+	case len(g.all) < most: // it was raised
+		g.all, g.next = append(g.inOrder(), *r), 0
+	default:
+		g.all[g.next] = *r
+		g.next = (g.next + 1) % most
+	}
+}
+
+// inOrder is a copy, the oldest first. Under mu.
+func (g *graveyard) inOrder() []record {
+	return append(append([]record(nil), g.all[g.next:]...), g.all[:g.next]...)
+}
+
+func (g *graveyard) list() []record {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.inOrder()
+}
+
+// leave accounts for a session that is over, where somebody looks later.
+func (s *session) leave(why *closing) {
+	server := s.door.server
+	set := server.settings.Load()
+	if server.events == nil && set.MaxClosedClients < 0 {
+		return
+	}
+	r := s.ending(why)
+	// Nobody can begin output any more, so these have no other writer.
+	r.traffic.outMsgs, r.traffic.outBytes = s.outMsgs, s.outBytes
+	r.subs = s.listSubs(maxClosedSubs)
+	if server.events != nil {
+		server.events.Disconnected(r.show())
+	}
+	server.graves.add(&r, set.MaxClosedClients)
+}

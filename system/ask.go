@@ -1,0 +1,139 @@
+package system
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/edgebus-io/edgebus/broker"
+)
+
+// asking is our own requests to whoever serves something in an account.
+type asking struct {
+	mu      sync.Mutex
+	prefix  string
+	last    uint64                  // number of the last request; under mu
+	askers  map[string]*asker       // by account; under mu
+	waiting map[string]chan<- reply // by the subject of the answer; each has room for one; under mu
+	closed  bool                    // under mu
+}
+
+// An asker is our peer in one account.
+type asker struct {
+	asking *asking
+	peer   *broker.Peer
+}
+
+// reply is an answer, copied.
+type reply struct{ header, payload []byte }
+
+func (a *asking) init() {
+	a.prefix = "_INBOX." + newID()
+	a.askers = make(map[string]*asker)
+	a.waiting = make(map[string]chan<- reply)
+}
+
+// Request sends a message in an account and waits for an answer. It blocks, so no loop may call it.
+// The error is ErrNobody if nobody has taken the request.
+func (s *System) Request(ctx context.Context, account, subject string, header map[string]string, payload []byte) (answer []byte, answerHeader map[string]string, err error) {
+	answers := make(chan reply, 1)
+	delivered := make(chan int, 1)
+	from, inbox, err := s.asking.begin(s.broker.Account(account), answers)
+	if err != nil {
+		return nil, nil, fmt.Errorf("system: request %s in account %s: %w", subject, account, err)
+	}
+	defer s.asking.end(inbox)
+	if !s.publish(&outgoing{peer: from.peer, subject: subject, reply: inbox, header: encodeHeader(header), payload: payload, delivered: delivered}) {
+		return nil, nil, fmt.Errorf("system: request %s in account %s: %w", subject, account, ErrBusy)
+	}
+	for {
+		select {
+		case r := <-answers:
+			return r.payload, decodeHeader(r.header), nil
+		case n := <-delivered:
+			if n == 0 {
+				return nil, nil, fmt.Errorf("system: request %s in account %s: %w", subject, account, ErrNobody)
+			}
+			delivered = nil
+		case <-s.stopping:
+			return nil, nil, fmt.Errorf("system: request %s in account %s: %w", subject, account, ErrStopped)
+		case <-ctx.Done():
+			return nil, nil, fmt.Errorf("system: request %s in account %s: %w", subject, account, ctx.Err())
+		}
+	}
+}
+
+// begin notes a request and gives the subject of its answer.
+func (a *asking) begin(account *broker.Account, answers chan<- reply) (*asker, string, error) {
+	from, err := a.asker(account)
+	if err != nil {
+		return nil, "", err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.waiting) >= maxAsking {
+		return nil, "", ErrBusy
+	}
+	a.last++
+	inbox := a.prefix + "." + strconv.FormatUint(a.last, 36)
+	a.waiting[inbox] = answers
+	return from, inbox, nil
+}
+
+// asker finds our peer in an account, or attaches one.
+func (a *asking) asker(account *broker.Account) (*asker, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil, ErrStopped
+	}
+	if from := a.askers[account.Name()]; from != nil {
+		return from, nil
+	}
+	if len(a.askers) >= maxAskingAccounts {
+		return nil, ErrBusy
+	}
+	from := &asker{asking: a}
+	from.peer = account.Attach(nil, from, broker.Traits{NoEcho: true, Own: true})
+	if _, err := from.peer.Subscribe(a.prefix+".*", "", ""); err != nil {
+		from.peer.Detach()
+		return nil, err
+	}
+	a.askers[account.Name()] = from
+	return from, nil
+}
+
+func (a *asking) end(inbox string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.waiting, inbox)
+}
+
+func (a *asking) close() {
+	a.mu.Lock()
+	askers := a.askers
+	a.askers, a.closed = nil, true
+	a.mu.Unlock()
+	for _, from := range askers {
+		from.peer.Detach()
+	}
+}
+
+// Deliver hands an answer to who waits for it. Only the first counts.
+func (f *asker) Deliver(m *broker.Msg, _ *broker.Sub) bool {
+	f.asking.mu.Lock()
+	answers := f.asking.waiting[string(m.Subject)]
+	delete(f.asking.waiting, string(m.Subject))
+	f.asking.mu.Unlock()
+	if answers == nil {
+		return m.Refuse(broker.Expired)
+	}
+	answers <- reply{bytes.Clone(m.Header), bytes.Clone(m.Payload)} // has room for it
+	return true
+}
+
+// Wake has nothing to flush.
+func (f *asker) Wake(bool) time.Duration { return 0 }
