@@ -1,6 +1,10 @@
 // Package peers tries edgebus with other people's clients: nats.go, Debian's libnats in C, and
 // nats.js. Every test plays against the reference nats-server as well, and expects the same.
 //
+// How clients prove who they are, and what becomes of them when the configuration or a JWT changes,
+// is told as stories: the three libraries obey the same commands (driver_test.go), and what each
+// reports of its own accord must be the same with both servers, line by line.
+//
 // It is a module of its own, so that clients are no dependency of edgebus. The server runs as
 // a process, built from the tree above. install.sh brings what is missing; where CI is "true"
 // an absent peer is a failure, elsewhere a skip that says so.

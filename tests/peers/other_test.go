@@ -58,6 +58,12 @@ func TestClientInC(t *testing.T) {
 }
 
 func TestClientInJavaScript(t *testing.T) {
+	node := findNode(t)
+	playAll(t, func(url, name string) *exec.Cmd { return exec.Command(node, "js/peer.mjs", url, name) })
+}
+
+func findNode(t *testing.T) string {
+	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		process.Absent(t, "nodejs", err.Error())
@@ -65,12 +71,22 @@ func TestClientInJavaScript(t *testing.T) {
 	if _, err := os.Stat("js/node_modules/@nats-io/transport-node"); err != nil {
 		process.Absent(t, "nats.js", err.Error())
 	}
-	playAll(t, func(url, name string) *exec.Cmd { return exec.Command(node, "js/peer.mjs", url, name) })
+	return node
 }
 
 // buildC compiles the C client. Its library may be missing; a program that does not compile
 // with the library there is a failure.
 func buildC(t *testing.T) string {
+	t.Helper()
+	needC(t)
+	program := filepath.Join(t.TempDir(), "peer")
+	if out, err := exec.Command("gcc", "-Wall", "-O1", "-o", program, "c/peer.c", "-lnats").CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v\n%s", err, out)
+	}
+	return program
+}
+
+func needC(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("gcc"); err != nil {
 		process.Absent(t, "gcc", err.Error())
@@ -80,11 +96,6 @@ func buildC(t *testing.T) string {
 	if err := check.Run(); err != nil {
 		process.Absent(t, "libnats", "no nats/nats.h: "+err.Error())
 	}
-	program := filepath.Join(t.TempDir(), "peer")
-	if out, err := exec.Command("gcc", "-Wall", "-O1", "-o", program, "c/peer.c", "-lnats").CombinedOutput(); err != nil {
-		t.Fatalf("gcc: %v\n%s", err, out)
-	}
-	return program
 }
 
 func playAll(t *testing.T, command func(url, name string) *exec.Cmd) {
