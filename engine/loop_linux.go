@@ -323,7 +323,7 @@ func (l *Loop) runInbox() {
 		case p.c != nil && p.c.gone:
 		case p.f != nil:
 			p.f(l)
-			if c := p.c; c != nil && c.wrap != nil && !c.gone {
+			if c := p.c; c != nil && c.loop == l && c.wrap != nil && !c.gone {
 				l.upgrade(c)
 			}
 		default:

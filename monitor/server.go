@@ -78,6 +78,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return nil
 	}
 	s.listeners[ln] = struct{}{}
+	s.running.Add(1) // Shutdown waits for this as well
+	defer s.running.Done()
 	s.mu.Unlock()
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
