@@ -163,6 +163,10 @@ func (c *Conn) Post(f func(l *Loop)) {
 	}
 }
 
+// Unread is how many bytes wait for more of what they are part of, since Data has left them or Need has
+// asked for more: while the number changes the peer is alive. Owner only.
+func (c *Conn) Unread() int { return c.restLen() }
+
 // Held reports whether input has been held by Rest or Away at any time since t, on Now's scale. What
 // the peer is expected to send may be waiting unread then. Owner only.
 func (c *Conn) Held(t int64) bool { return c.held&(heldAway|heldRest) != 0 || c.restEnd > t }

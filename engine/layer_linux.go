@@ -50,26 +50,31 @@ func (g *guard) beside(in []byte) error {
 	if c.Flush(false); c.Pending() > 0 {
 		return fmt.Errorf("%w: the peer does not read", ErrHandshake)
 	}
+	e, size := c.engine, int64(len(in))
+	if e.partial.Add(size) > e.options.PartialTotal/2 {
+		e.partial.Add(-size)
+		return fmt.Errorf("%w: too many at a time", ErrHandshake)
+	}
 	y := &layer{conn: c}
 	c.out.mu.Lock()
 	c.layer = y
 	c.out.mu.Unlock()
 	c.hold(heldAway)
 	left := time.Duration(g.until - Now())
-	e := c.engine
 	e.wg.Add(1)
-	e.gate.begin(func() {
+	e.gate.begin(c.remote.Addr(), func(from *source) {
 		defer e.wg.Done()
-		defer e.gate.end()
-		g.shakeBeside(y, in, left)
+		defer e.gate.end(from)
+		defer e.partial.Add(-size)
+		g.shakeBeside(y, from, in, left)
 	})
 	return nil
 }
 
 // shakeBeside runs on a goroutine of its own. It reads and writes a duplicate of the descriptor.
-func (g *guard) shakeBeside(y *layer, in []byte, left time.Duration) {
+func (g *guard) shakeBeside(y *layer, from *source, in []byte, left time.Duration) {
 	c := g.conn
-	nc, err := y.lendSocket(in)
+	nc, err := y.lendSocket(from, in)
 	if nc == nil {
 		if err != nil {
 			c.Close(fmt.Errorf("%w: %w", ErrHandshake, err))
@@ -98,7 +103,7 @@ func (g *guard) shakeBeside(y *layer, in []byte, left time.Duration) {
 }
 
 // lendSocket makes the net.Conn of the handshake; none if the connection is closed.
-func (y *layer) lendSocket(in []byte) (*gated, error) {
+func (y *layer) lendSocket(from *source, in []byte) (*gated, error) {
 	c := y.conn
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
@@ -109,7 +114,7 @@ func (y *layer) lendSocket(in []byte) (*gated, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &gated{Conn: nc, gate: c.engine.gate, prefix: in}
+	d := &gated{Conn: nc, gate: c.engine.gate, source: from, prefix: in}
 	y.nc = d
 	return d, nil
 }

@@ -192,9 +192,9 @@ func (g *guard) within(nc net.Conn) (net.Conn, error) {
 	c := g.conn
 	left := time.Duration(g.until - Now())
 	gate := c.engine.gate
-	gate.wait()
-	defer gate.end()
-	d := &gated{Conn: nc, gate: gate}
+	from := gate.wait(c.remote.Addr())
+	defer gate.end(from)
+	d := &gated{Conn: nc, gate: gate, source: from}
 	t, state, err := g.shake(d, d, left)
 	if err != nil {
 		return nil, err
