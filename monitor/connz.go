@@ -105,9 +105,8 @@ type ConnzOptions struct {
 	FilterSubject string    `json:"filter_subject"`
 }
 
-const (
-	defaultLimit = 1024 // rows of a page, as in nats-server
-)
+// defaultLimit is how many rows a page has, as in nats-server.
+const defaultLimit = 1024
 
 // orders are the ways to sort connections. Most begin with the greatest.
 var orders = map[string]func(a, b *Connection) int{
@@ -173,12 +172,7 @@ func (o *ConnzOptions) Page(serverID string, now time.Time, total int, rows []*C
 	return p
 }
 
-// Counts reports whether a row belongs to the total: it is of that state and account.
-func (o *ConnzOptions) Counts(open bool, account string) bool {
-	return (o.State == All || open == (o.State == Open)) && (o.Account == "" || o.Account == account)
-}
-
-// Shows reports whether a row that counts is one of those asked for.
+// Shows reports whether a row of that state and account is one of those asked for.
 func (o *ConnzOptions) Shows(cid uint64, user, mqttClient string) bool {
 	return (o.CID == 0 || o.CID == cid) && (o.User == "" || o.User == user) &&
 		(o.MQTTClient == "" || o.MQTTClient == mqttClient)

@@ -97,7 +97,10 @@ type visitor struct {
 	input  []byte   // read and not yet used, at most maxHeaderBytes
 	asked  int      // requests so far
 
-	busy bool // a whole request is there and is being answered; under server.mu
+	// Under server.mu.
+	busy    bool      // a whole request is there and is being answered
+	since   time.Time // when it was last waited for
+	leaving bool      // it has to make room
 }
 
 // serve answers requests until one side has enough.
@@ -157,7 +160,7 @@ func (v *visitor) next() bool {
 	v.asked++
 	v.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	a := v.server.respond(r)
-	last := r.close || r.expect || v.asked == maxRequests || v.server.stopping()
+	last := r.close || r.expect || v.asked == maxRequests || v.server.full() || v.server.stopping()
 	err = v.write(a, r, last)
 	if err == nil && last && (r.body || len(v.input) > 0) {
 		v.linger()
@@ -254,11 +257,11 @@ func (v *visitor) wait(timeout time.Duration) bool {
 	s := v.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v.busy = false
-	if s.closing {
+	v.busy, v.since = false, time.Now()
+	if s.closing || v.leaving {
 		return false
 	}
-	v.conn.SetReadDeadline(time.Now().Add(timeout))
+	v.conn.SetReadDeadline(v.since.Add(timeout))
 	return true
 }
 
@@ -272,11 +275,7 @@ func (v *visitor) setBusy() {
 func (s *Server) accept(ctx context.Context, ln net.Listener) error {
 	var pause time.Duration
 	for {
-		select {
-		case s.slots <- struct{}{}:
-		case <-s.done:
-			return nil
-		case <-ctx.Done():
+		if !s.takePlace(ctx) {
 			return nil
 		}
 		conn, err := ln.Accept()
@@ -302,6 +301,52 @@ func (s *Server) accept(ctx context.Context, ln net.Listener) error {
 	}
 }
 
+// full reports whether nobody else can come in. Who has its answer leaves then.
+func (s *Server) full() bool { return len(s.slots) == cap(s.slots) }
+
+// takePlace waits for a place for one more visitor. False: it is time to end.
+func (s *Server) takePlace(ctx context.Context) bool {
+	for {
+		if s.full() {
+			s.makeRoom()
+		}
+		again := time.NewTimer(leastPatience)
+		select {
+		case s.slots <- struct{}{}:
+			again.Stop()
+			return true
+		case <-s.done:
+			again.Stop()
+			return false
+		case <-ctx.Done():
+			again.Stop()
+			return false
+		case <-again.C:
+		}
+	}
+}
+
+// makeRoom ends the visitor that has been waited for longest, or strangers who ask for nothing could
+// keep out those who do.
+func (s *Server) makeRoom() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var idlest *visitor
+	now := time.Now()
+	for v := range s.visitors {
+		if v.leaving {
+			return // its place is as good as free
+		}
+		if !v.busy && now.Sub(v.since) >= leastPatience && (idlest == nil || v.since.Before(idlest.since)) {
+			idlest = v
+		}
+	}
+	if idlest != nil {
+		idlest.leaving = true
+		idlest.conn.SetReadDeadline(longAgo)
+	}
+}
+
 // sleep waits. False: it is time to end.
 func (s *Server) sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
@@ -320,7 +365,7 @@ func (s *Server) welcome(conn net.Conn) bool {
 	if s.options.TLS != nil {
 		conn = tls.Server(conn, s.options.TLS)
 	}
-	v := &visitor{server: s, conn: conn}
+	v := &visitor{server: s, conn: conn, since: time.Now()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {

@@ -428,23 +428,56 @@ func TestPageWithAMistakeCostsItsConnection(t *testing.T) {
 	}
 }
 
-// Strangers who hold connections open do not take more than there are places.
+// Strangers do not take more connections than there are places.
 func TestConnectionsAreBounded(t *testing.T) {
-	s := fake(Options{})
+	s, made, finish := slowPages()
 	s.slots = make(chan struct{}, 1)
 	address := serve(t, s)
-	const request = "GET /raftz HTTP/1.1\r\nHost: a\r\n\r\n"
+	const request = "GET /varz HTTP/1.1\r\nHost: a\r\n\r\n"
 	first, second := dial(t, address), dial(t, address)
 	say(t, first, request)
-	hear(t, bufio.NewReader(first), "GET")
+	<-made
 	say(t, second, request)
 	second.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 	if n, err := second.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("a second one was answered: %v", err)
 	}
 	second.SetReadDeadline(time.Now().Add(10 * time.Second))
-	first.Close()
+	close(finish)
+	hear(t, bufio.NewReader(first), "GET")
+	<-made
 	hear(t, bufio.NewReader(second), "GET")
+}
+
+// Nor do those who ask for nothing keep out those who do: the one that has been silent longest goes.
+func TestSilentConnectionsMakeRoom(t *testing.T) {
+	s := fake(Options{})
+	s.slots = make(chan struct{}, 4) // one of them for whoever comes next
+	address := serve(t, s)
+	const request = "GET /raftz HTTP/1.1\r\nHost: a\r\n\r\n"
+	oldest, kept := dial(t, address), dial(t, address)
+	say(t, kept, request)
+	r := bufio.NewReader(kept)
+	if answer, _ := hear(t, r, "GET"); answer.Close {
+		t.Fatal("it is not kept")
+	}
+	for range 2 {
+		c := dial(t, address)
+		say(t, c, request)
+		if answer, _ := hear(t, bufio.NewReader(c), "GET"); !answer.Close {
+			t.Error("the last place is kept by one that has its answer")
+		}
+		c.Close()
+	}
+	for range 2 {
+		dial(t, address) // silent as well
+	}
+	oldest.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := oldest.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("%d %v", n, err)
+	}
+	say(t, kept, request)
+	hear(t, r, "GET")
 }
 
 // A listener that fails for a while, as without file descriptors, is asked again.

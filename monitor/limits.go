@@ -25,6 +25,9 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	idleTimeout       = time.Minute
 
+	// leastPatience is how long a visitor is waited for even if others want its place.
+	leastPatience = 100 * time.Millisecond
+
 	// lingerTimeout is for an answer to arrive at somebody who is still sending.
 	lingerTimeout = 500 * time.Millisecond
 

@@ -190,6 +190,9 @@ type Leafz struct {
 	Now      time.Time `json:"now"`
 	Count    int       `json:"leafnodes"`
 	Leafs    []Leaf    `json:"leafs"`
+
+	// Remotes are the hubs to be joined, whether they are or not: edgebus' own.
+	Remotes []LeafRemote `json:"remotes,omitempty"`
 }
 
 // A Leaf is one link.
@@ -210,6 +213,40 @@ type Leaf struct {
 	Subs          []string `json:"subscriptions_list,omitempty"`
 	Compression   string   `json:"compression,omitempty"`
 	WebSocket     bool     `json:"websocket,omitempty"`
+
+	Link *LeafLink `json:"link,omitempty"`
+}
+
+// A LeafLink is what edgebus knows of a link besides: bytes are on the wire unless it says otherwise.
+type LeafLink struct {
+	Solicited        bool   `json:"solicited"`
+	TheirAccount     string `json:"their_account,omitempty"`
+	Uptime           string `json:"uptime"`
+	Announced        int    `json:"announced"` // subjects that the other side was told we want
+	WaitingMsgs      int    `json:"waiting_msgs"`
+	WaitingBytes     int    `json:"waiting_bytes"`
+	UnconfirmedMsgs  int    `json:"unconfirmed_msgs"` // sent, and no receipt has come for them
+	UnconfirmedBytes int    `json:"unconfirmed_bytes"`
+	Window           int    `json:"window"` // bytes that may be unconfirmed
+	ReceiptAge       string `json:"receipt_age,omitempty"`
+	LastIn           string `json:"last_in"`
+	Dropped          uint64 `json:"dropped_msgs"`           // the oldest, because too many waited
+	RawIn            uint64 `json:"raw_in_bytes,omitempty"` // before compression
+	WireIn           uint64 `json:"wire_in_bytes,omitempty"`
+	RawOut           uint64 `json:"raw_out_bytes,omitempty"`
+	WireOut          uint64 `json:"wire_out_bytes,omitempty"`
+}
+
+// A LeafRemote is a hub to be joined.
+type LeafRemote struct {
+	URL      string     `json:"url"`
+	Account  string     `json:"account"`
+	Up       bool       `json:"up"`
+	Since    time.Time  `json:"since"`
+	Attempts int        `json:"attempts,omitempty"`
+	Reason   string     `json:"reason,omitempty"`
+	Remedy   string     `json:"remedy,omitempty"`
+	RetryAt  *time.Time `json:"retry_at,omitempty"`
 }
 
 // LeafzOptions choose links.

@@ -31,7 +31,7 @@ type Varz struct {
 	// What there is none of here is an empty object.
 	Cluster   struct{} `json:"cluster"`
 	Gateway   struct{} `json:"gateway"`
-	Leaf      struct{} `json:"leaf"`
+	Leaf      LeafVarz `json:"leaf"`
 	MQTT      struct{} `json:"mqtt"`
 	WebSocket struct{} `json:"websocket"`
 	JetStream struct{} `json:"jetstream"`
@@ -76,6 +76,35 @@ type Varz struct {
 	StaleBy          ByKind            `json:"stale_connection_stats"`
 	DiskIOWait       DiskIOWait        `json:"disk_io_wait_stats"`
 	TLSCertNotAfter  time.Time         `json:"tls_cert_not_after,omitzero"`
+
+	// EdgebusVersion is the program's own; nats-server has no such field.
+	EdgebusVersion string `json:"edgebus_version,omitempty"`
+}
+
+// LeafVarz is how the door for leaves is configured, and which hubs are to be joined. It is empty where
+// there is neither.
+type LeafVarz struct {
+	Host        string       `json:"host,omitempty"`
+	Port        int          `json:"port,omitempty"`
+	AuthTimeout float64      `json:"auth_timeout,omitempty"` // seconds
+	TLSTimeout  float64      `json:"tls_timeout,omitempty"`  // seconds
+	TLSRequired bool         `json:"tls_required,omitempty"`
+	TLSVerify   bool         `json:"tls_verify,omitempty"`
+	Remotes     []RemoteVarz `json:"remotes,omitempty"`
+}
+
+// A RemoteVarz is one of the hubs to be joined.
+type RemoteVarz struct {
+	Account    string     `json:"local_account,omitempty"`
+	TLSTimeout float64    `json:"tls_timeout,omitempty"` // seconds
+	URLs       []string   `json:"urls,omitempty"`        // without secrets
+	Deny       *DenyRules `json:"deny,omitempty"`
+}
+
+// DenyRules are what may not cross a link.
+type DenyRules struct {
+	Exports []string `json:"exports,omitempty"`
+	Imports []string `json:"imports,omitempty"`
 }
 
 // ByKind splits a number by what kind of connection it was about.
@@ -86,7 +115,7 @@ type ByKind struct {
 	Leafs    uint64 `json:"leafs"`
 }
 
-// DiskIOWait is about waiting for disks, which is done elsewhere here.
+// DiskIOWait is about those who wait for disks. It is all zeros: here nobody does who could be counted.
 type DiskIOWait struct {
 	Waiters     int64  `json:"waiters"`
 	Waits       uint64 `json:"waits"`
