@@ -158,7 +158,7 @@ func TestCirclesOfImports(t *testing.T) {
 		{"two ways to one place", []Import{service("B", "x", "x"), service("C", "x", "y")}, []Import{service("C", "x", "x")}, nil, false},
 	} {
 		all := []Export{{Subject: ">"}, {Service: true, Subject: ">"}}
-		err := CheckImports([]*Account{{Name: "A", Imports: c.a, Exports: all}, {Name: "B", Imports: c.b, Exports: all}, {Name: "C", Imports: c.c, Exports: all}})
+		err := checkImports([]*Account{{Name: "A", Imports: c.a, Exports: all}, {Name: "B", Imports: c.b, Exports: all}, {Name: "C", Imports: c.c, Exports: all}})
 		if (err != nil) != c.circle {
 			t.Errorf("%s: %v", c.name, err)
 		}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"encoding/base64"
 
 	"github.com/nats-io/nkeys"
@@ -27,11 +28,7 @@ func (d *Directory) authenticate(c Credentials) (id *Identity, slow func() (*Ide
 	if d.callout == nil {
 		return id, slow, err
 	}
-	name := ""
-	if named != nil {
-		name = named.identity.User
-	}
-	return d.callout.authenticate(c, name, id, slow, err)
+	return d.callout.authenticate(c, named, id, slow, err)
 }
 
 // decide goes by what is configured. named is the entry that the credentials are about, whether
@@ -41,18 +38,25 @@ func (d *Directory) decide(c *Credentials) (named *entry, id *Identity, slow fun
 		return nil, d.anyone.identity, nil, nil
 	}
 	e, offered := d.find(c)
+	byKey := c.NKey != "" && len(d.nkeys) > 0
 	switch {
+	case e == nil && byKey:
+		return nil, nil, nil, refuse("nkey %s is not one of the users", cut(c.NKey))
+	case e == nil && len(d.users) > 0 && d.mapsCertificate(c):
+		return nil, nil, nil, refuseCertificate(c)
 	case e == nil && c.none():
 		return nil, nil, nil, ErrNoCredentials
-	case e == nil && d.decoy != "" && (c.NKey == "" || len(d.nkeys) == 0):
+	case e == nil && c.JWT != "" && c.User == "" && c.Password == "" && c.Token == "":
+		return nil, nil, nil, refuse("the client shows a user JWT, and without operator there is nobody who could have signed it: give it a configured user")
+	case e == nil && d.decoy != "":
 		return nil, nil, func() (*Identity, error) {
 			matches(d.decoy, offered)
 			return nil, ErrCredentials
 		}, nil
 	case e == nil:
 		return nil, nil, nil, ErrCredentials
-	case !e.identity.admits(c.Type):
-		return nil, nil, nil, ErrCredentials
+	case !e.identity.Admits(c.Type):
+		return e, nil, nil, refuse("user %q may not use a %s connection: see its allowed_connection_types", cut(e.identity.User), cmp.Or(c.Type, Standard))
 	case e.proxied:
 		return e, nil, nil, ErrProxyRequired
 	case e.key && e == d.guest:
@@ -60,7 +64,7 @@ func (d *Directory) decide(c *Credentials) (named *entry, id *Identity, slow fun
 	case e.key:
 		nonce, signature := c.Nonce, c.Signature
 		return e, nil, func() (*Identity, error) { return e.verify(nonce, signature) }, nil
-	case e.secret.configured == "" && d.mapped && !d.mapsCertificate(c):
+	case e.secret.configured == "" && (d.mapped || d.mapsLeaves) && !d.mapsCertificate(c):
 		return e, nil, nil, ErrCredentials // a user that only a certificate can be
 	}
 	right, known := e.secret.compare(offered)
@@ -116,7 +120,7 @@ func (d *Directory) find(c *Credentials) (e *entry, offered string) {
 // verify checks the signature of the nonce.
 func (e *entry) verify(nonce, signature string) (*Identity, error) {
 	if !signed(e.identity.User, nonce, signature) {
-		return nil, ErrCredentials
+		return nil, refuse("the signature of nkey %s is wrong or missing: does the client have its seed?", e.identity.User)
 	}
 	return e.identity, nil
 }

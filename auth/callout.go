@@ -2,9 +2,9 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,14 +107,13 @@ func (d *Directory) SetServer(s Server) {
 type callout struct {
 	options   CalloutOptions
 	directory *Directory
-	defaults  map[string]*Permissions // by account
 	asker     *asker
 	denied    sync.Map // *Identity of a service's own user to the same without calloutSubject
 }
 
 // newCallout makes the callout of d, of which accounts and users are complete.
 func newCallout(o *Options, d *Directory) (*callout, error) {
-	c := &callout{options: *o.Callout, directory: d, asker: newAsker(nil, d.timeout), defaults: make(map[string]*Permissions)}
+	c := &callout{options: *o.Callout, directory: d, asker: newAsker(nil, d.timeout)}
 	if err := c.options.check(); err != nil {
 		return nil, err
 	}
@@ -126,25 +125,18 @@ func newCallout(o *Options, d *Directory) (*callout, error) {
 			return nil, badf("auth_callout: allowed_accounts: %q is not one of the accounts", cut(name))
 		}
 	}
-	for name, account := range o.Accounts {
-		permissions, err := NewPermissions(account.DefaultPermissions)
-		if err != nil {
-			return nil, badf("account %q: default_permissions: %w", cut(name), err)
-		}
-		c.defaults[name] = permissions
-	}
 	return c, nil
 }
 
-// authenticate goes on where configured users ended. user is the configured user's name or public
-// key that the credentials name, whether they are right or not; empty if there is none. id, slow
-// and err are what was decided by configuration.
+// authenticate goes on where configured users ended. named is the configured user whom the credentials
+// are about, whether they are right or not; nil if there is none. id, slow and err are what was decided
+// by configuration.
 //
 // The rules are those of nats-server: the service's own users are let in or not by configuration, and
 // so are the right credentials of accounts that are not allowed_accounts. The service decides about
 // everybody else, also about wrong passwords.
-func (c *callout) authenticate(creds Credentials, user string, id *Identity, slow func() (*Identity, error), err error) (*Identity, func() (*Identity, error), error) {
-	if user != "" && slices.Contains(c.options.AuthUsers, user) {
+func (c *callout) authenticate(creds Credentials, named *entry, id *Identity, slow func() (*Identity, error), err error) (*Identity, func() (*Identity, error), error) {
+	if named != nil && named.identity.User != "" && slices.Contains(c.options.AuthUsers, named.identity.User) {
 		if slow == nil {
 			return c.restrict(id), nil, err
 		}
@@ -158,17 +150,45 @@ func (c *callout) authenticate(creds Credentials, user string, id *Identity, slo
 		if slow != nil && len(c.options.AllowedAccounts) > 0 {
 			id, _ = slow()
 		}
-		if id != nil && id.Account != GlobalAccount && len(c.options.AllowedAccounts) > 0 &&
-			!slices.Contains(c.options.AllowedAccounts, id.Account) {
+		if id != nil && !c.delegated(id.Account) {
 			return id, nil
 		}
-		return c.ask(&creds)
+		id, answer := c.ask(c.presented(&creds, named))
+		if answer == nil && errors.Is(err, ErrProxyRequired) {
+			return nil, err // which is not for the service to decide
+		}
+		return id, answer
 	}, nil
 }
 
-// restrict keeps whoever is in the service's account from asking it. c may be nil.
+// presented is what the service is told that a client has brought: where it is the configuration that says
+// who somebody is, by a certificate or by nothing, that user. A JWT is of use to operators only. As in
+// nats-server.
+func (c *callout) presented(creds *Credentials, named *entry) *Credentials {
+	shown := *creds
+	shown.JWT = ""
+	switch {
+	case named == nil || named.identity.User == "" || named.stranger:
+	case named.key:
+		shown.NKey = named.identity.User
+	case c.directory.mapsCertificate(creds):
+		shown.User = named.identity.User
+	case shown.User != named.identity.User: // no_auth_user
+		shown.User, shown.Password = named.identity.User, named.secret.configured
+	}
+	return &shown
+}
+
+// delegated reports whether the service is asked about configured users of an account.
+func (c *callout) delegated(account string) bool {
+	allowed := c.options.AllowedAccounts
+	return len(allowed) == 0 || account == GlobalAccount || slices.Contains(allowed, account)
+}
+
+// restrict keeps whoever is in the service's account from asking it, if it is asked about that account:
+// nats-server says no more about others. c may be nil.
 func (c *callout) restrict(id *Identity) *Identity {
-	if c == nil || id == nil || id.Account != c.options.Account {
+	if c == nil || id == nil || id.Account != c.options.Account || !c.delegated(id.Account) {
 		return id
 	}
 	if known, ok := c.denied.Load(id); ok {
@@ -182,7 +202,7 @@ func (c *callout) restrict(id *Identity) *Identity {
 
 // refresh tells whether somebody whom the service has let in may stay after a reload. c may be nil.
 func (c *callout) refresh(old *Identity) *Identity {
-	if c == nil || old.claims == nil || !old.claims.callout || old.Issuer != c.options.Issuer || c.directory.byName[old.Account] == nil {
+	if c == nil || old.claims == nil || !old.claims.callout || old.claims.signer != c.options.Issuer || c.directory.byName[old.Account] == nil {
 		return nil
 	}
 	return old
@@ -211,10 +231,12 @@ func (c *callout) ask(creds *Credentials) (*Identity, error) {
 	case c.directory.byName[user.Audience] == nil:
 		return nil, refuse("the auth callout's user JWT is for account %q, which there is not", cut(user.Audience))
 	}
-	id, err := q.identity(user, user.Audience, c.defaults[user.Audience])
+	// What is configured as default_permissions is for configured users, as in nats-server.
+	id, err := q.identity(user, user.Audience, nil)
 	if err != nil {
 		return nil, err
 	}
+	id.claims.signer, id.Issuer = user.Issuer, id.Account // nats-server shows the account there
 	if id.Account == o.Account {
 		id.Perms = id.Perms.withDenied(calloutSubject)
 	}
@@ -275,10 +297,15 @@ func (a *asker) askFor(account *claimed, creds *Credentials, shown *jwt.UserClai
 	return id, nil
 }
 
-// who is the name that a client gives itself, never a secret.
+// who is the name that a client gives itself, never a secret: of a token it is said that there is one.
 func (c *Credentials) who() string {
-	if c.NKey != "" {
+	switch {
+	case c.NKey != "":
 		return c.NKey
+	case c.User != "":
+		return c.User
+	case c.JWT == "" && c.Token != "":
+		return "[REDACTED]"
 	}
-	return strings.TrimSpace(c.User)
+	return ""
 }

@@ -42,7 +42,7 @@ type question struct {
 func (q *question) ask() (answer *jwt.AuthorizationResponseClaims, sealed bool, err error) {
 	call := q.asker.caller.Load()
 	if call == nil {
-		return nil, false, refuse("nobody can be asked")
+		return nil, false, refuse("%w", ErrNoAnswer)
 	}
 	key, payload, header, err := q.request()
 	if err != nil {
@@ -51,8 +51,11 @@ func (q *question) ask() (answer *jwt.AuthorizationResponseClaims, sealed bool, 
 	ctx, cancel := context.WithTimeout(context.Background(), q.asker.timeout)
 	defer cancel()
 	reply, _, err := (*call)(ctx, q.account, calloutSubject, header, payload)
-	if err != nil {
-		return nil, false, refuse("the auth callout's service does not answer: %w", err)
+	switch {
+	case ctx.Err() != nil:
+		return nil, false, refuse("the auth callout's service does not answer: %w", ctx.Err())
+	case err != nil:
+		return nil, false, refuse("%w: the auth callout's service does not answer: %w", ErrNoAnswer, err)
 	}
 	if len(reply) == 0 || len(reply) > maxCalloutReply {
 		return nil, false, refuse("auth callout violation: no reason supplied")
@@ -120,7 +123,7 @@ func (q *question) request() (key *ServerKey, payload []byte, header map[string]
 // describe says who wants to come in.
 func (q *question) describe(claims *jwt.AuthorizationRequestClaims) {
 	c := q.creds
-	claims.ClientInformation = jwt.ClientInformation{Name: c.Name, Kind: "Client", Type: "nats", User: c.who()}
+	claims.ClientInformation = jwt.ClientInformation{ID: c.ID, Name: c.Name, Kind: "Client", Type: "nats", User: c.who()}
 	if c.Remote.IsValid() {
 		claims.ClientInformation.Host = c.Remote.Unmap().String()
 	}
@@ -130,10 +133,12 @@ func (q *question) describe(claims *jwt.AuthorizationRequestClaims) {
 	case MQTT, MQTTWS:
 		claims.ClientInformation.Type = "mqtt"
 	case LeafNode, LeafNodeWS:
-		claims.ClientInformation.Kind = "Leafnode"
+		claims.ClientInformation.Kind, claims.ClientInformation.Type = "Leafnode", ""
 	}
 	if q.shown != nil {
-		claims.ClientInformation.User = q.shown.Subject
+		if c.NKey == "" && c.User == "" {
+			claims.ClientInformation.User = q.shown.Subject
+		}
 		claims.ClientInformation.NameTag = q.shown.Name
 		claims.ClientInformation.Tags = q.shown.Tags
 	}
@@ -142,7 +147,7 @@ func (q *question) describe(claims *jwt.AuthorizationRequestClaims) {
 	}
 	claims.ConnectOptions = jwt.ConnectOptions{
 		JWT: q.token, Nkey: c.NKey, SignedNonce: c.Signature, Token: c.Token, Username: c.User, Password: c.Password,
-		Name: c.Name, Lang: c.Lang, Version: c.Version, Protocol: 1,
+		Name: c.Name, Lang: c.Lang, Version: c.Version, Protocol: c.Protocol,
 	}
 	claims.TLS = certificates(c.TLS)
 }
@@ -217,10 +222,12 @@ func (q *question) identity(user *jwt.UserClaims, account string, defaults *Perm
 		permissions = defaults
 	}
 	id := &Identity{
-		User: user.Name, Account: account, Perms: permissions,
-		Name: user.Name, Issuer: user.Issuer, Tags: user.Tags, Types: l.types,
+		User: user.Name, Account: account, Perms: permissions, Issuer: user.Issuer, Types: l.types,
 		Expires: sooner(timeOf(user.Expires), l.until),
 		claims:  &userClaims{subject: user.Subject, issued: user.IssuedAt, callout: true, defaults: options == nil},
+	}
+	if q.shown != nil { // nats-server goes on showing these
+		id.Name, id.Tags = q.shown.Name, q.shown.Tags
 	}
 	if id.User == "" {
 		id.User = q.creds.who()

@@ -2,8 +2,11 @@ package auth
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +101,7 @@ func (s *service) configured(edit func(*Options)) *Directory {
 }
 
 func TestCalloutDecides(t *testing.T) {
+	other := newPair(t, nkeys.CreateAccount)
 	s := newService(t)
 	sealing := newService(t)
 	key := newPair(t, nkeys.CreateCurveKeys)
@@ -123,8 +127,12 @@ func TestCalloutDecides(t *testing.T) {
 		if now := d.Refresh(id); now != id {
 			t.Error("does not survive a reload")
 		}
+		if now := s.configured(func(o *Options) { o.Callout.Issuer = other.key }).Refresh(id); now != nil {
+			t.Error("survives the end of its issuer")
+		}
 		s.user = func(u *jwt.UserClaims) { u.Audience = "E" }
-		if id := mustLogin(t, d, Credentials{Token: "t"}); id.User != "" || !id.Perms.MayPublish([]byte("e.x")) || id.Perms.MayPublish([]byte("x")) {
+		// Default permissions are those of configured users, and of a token it is said that there is one.
+		if id := mustLogin(t, d, Credentials{Token: "t"}); id.User != "[REDACTED]" || id.Perms != nil {
 			t.Errorf("without name and permissions: %+v", id)
 		}
 	}
@@ -154,6 +162,75 @@ func TestWhoIsAskedAbout(t *testing.T) {
 		_, _, err := login(d, c.creds)
 		if (s.request != nil) != c.asked || (err == nil) != c.ok {
 			t.Errorf("%s: asked %v, %v", c.name, s.request != nil, err)
+		}
+	}
+}
+
+// The service sees what a nats-server's would: where the configuration says who somebody is, that user.
+func TestTheServiceIsToldWhoClientsAre(t *testing.T) {
+	guest, other := newPair(t, nkeys.CreateUser).key, newPair(t, nkeys.CreateUser).key
+	shown := func(user, pass, token, nkey string) jwt.ConnectOptions {
+		return jwt.ConnectOptions{Username: user, Password: pass, Token: token, Nkey: nkey, Protocol: 1}
+	}
+	for _, c := range []struct {
+		name  string
+		edit  func(*Options)
+		creds Credentials
+		user  string
+		want  jwt.ConnectOptions
+	}{
+		{"token", nil, Credentials{Token: "t"}, "[REDACTED]", shown("", "", "t", "")},
+		{"key and user", nil, Credentials{NKey: other, User: "u"}, other, shown("u", "", "", other)},
+		{"JWT, of use to operators only", nil, Credentials{JWT: "j"}, "", shown("", "", "", "")},
+		{"leaf", nil, Credentials{User: "u", Type: LeafNode}, "u", shown("u", "", "", "")},
+		{"no_auth_user", func(o *Options) { o.NoAuthUser = "bob" }, Credentials{}, "bob", shown("bob", "pb", "", "")},
+		{"no_auth_user beside another", func(o *Options) { o.NoAuthUser = "bob" }, Credentials{User: "u"}, "u", shown("u", "", "", "")},
+		{"no_auth_user by key", func(o *Options) {
+			o.Users = append(o.Users, User{NKey: guest})
+			o.NoAuthUser = guest
+		}, Credentials{}, guest, shown("", "", "", guest)},
+		{"certificate", func(o *Options) { o.VerifyAndMap = true }, Credentials{TLS: clientTLS(t, "bob")}, "bob", shown("bob", "", "", "")},
+		{"certificate of nobody", func(o *Options) { o.VerifyAndMap = true }, Credentials{TLS: clientTLS(t, "x"), User: "u"}, "u", shown("u", "", "", "")},
+	} {
+		s := newService(t)
+		c.creds.ID, c.creds.Protocol = 7, 1
+		mustLogin(t, s.configured(c.edit), c.creds)
+		info := s.request.ClientInformation
+		if info.User != c.user || info.ID != 7 || s.request.ConnectOptions != c.want {
+			t.Errorf("%s: %+v %+v", c.name, info, s.request.ConnectOptions)
+		}
+		if leaf := c.creds.Type == LeafNode; leaf != (info.Kind == "Leafnode") || leaf != (info.Type == "") {
+			t.Errorf("%s: %+v", c.name, info)
+		}
+	}
+}
+
+func clientTLS(t *testing.T, mail string) *tls.ConnectionState {
+	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{EmailAddresses: []string{mail}}}}
+}
+
+// A service cannot do away with what the configuration asks of a user, and its own users are never asked
+// about, whatever is wrong with them.
+func TestCalloutDoesNotOverruleTheConfiguration(t *testing.T) {
+	web := []string{WebSocket}
+	for _, c := range []struct {
+		user  User
+		asked bool
+		err   error
+	}{
+		{User{User: "own", Password: "p", Types: web}, false, ErrCredentials},
+		{User{User: "own", Password: "p", ProxyRequired: true}, false, ErrProxyRequired},
+		{User{User: "u", Password: "p", Types: web}, true, nil},
+		{User{User: "u", Password: "p", ProxyRequired: true}, true, ErrProxyRequired},
+	} {
+		s := newService(t)
+		d := s.configured(func(o *Options) {
+			o.Users = append(o.Users, c.user)
+			o.Callout.AuthUsers = append(o.Callout.AuthUsers, "own")
+		})
+		_, _, err := login(d, Credentials{User: c.user.User, Password: "p"})
+		if !errors.Is(err, c.err) || (s.request != nil) != c.asked {
+			t.Errorf("%+v: %v, asked %v", c.user, err, s.request != nil)
 		}
 	}
 }
@@ -210,8 +287,16 @@ func TestWhoCannotBeAskedAboutStaysOut(t *testing.T) {
 		}
 		return nil, nil, errors.New("no responders")
 	})
-	if _, _, err := login(d, Credentials{User: "bob", Password: "pb"}); !errors.Is(err, ErrCredentials) {
+	if _, _, err := login(d, Credentials{User: "bob", Password: "pb"}); !errors.Is(err, ErrCredentials) || !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("%v", err)
+	}
+	slow := s.configured(func(o *Options) { o.Timeout = time.Millisecond })
+	slow.SetCaller(func(ctx context.Context, _, _ string, _ map[string]string, _ []byte) ([]byte, map[string]string, error) {
+		<-ctx.Done()
+		return nil, nil, ctx.Err()
+	})
+	if _, _, err := login(slow, Credentials{User: "bob", Password: "pb"}); !errors.Is(err, ErrCredentials) || errors.Is(err, ErrNoAnswer) {
+		t.Errorf("too slow: %v", err)
 	}
 	mustLogin(t, d, Credentials{User: "auth", Password: "pa"})
 }
@@ -233,6 +318,11 @@ func TestNobodyInTheServicesAccountMayAskIt(t *testing.T) {
 	one, two := mustLogin(t, d, Credentials{User: "auth", Password: "pa"}), mustLogin(t, d, Credentials{User: "auth", Password: "pa"})
 	if one != two {
 		t.Error("the service's user is not the same twice")
+	}
+	// As in nats-server.
+	id := mustLogin(t, s.configured(func(o *Options) { o.Callout.AllowedAccounts = []string{"E"} }), Credentials{User: "auth", Password: "pa"})
+	if !id.Perms.MayPublish([]byte(calloutSubject)) {
+		t.Errorf("in an account that the service is not asked about: %+v", id)
 	}
 }
 
@@ -294,13 +384,19 @@ func TestCalloutOfAnAccountJWT(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.SetServer(Server{Key: key, Name: "edge"})
-		id, _, err := login(d, m.user(func(u *jwt.UserClaims) { u.Name = "device" }, nil))
+		id, _, err := login(d, m.user(func(u *jwt.UserClaims) {
+			u.Name = "device"
+			u.Tags.Add("a:b")
+		}, nil))
 		want := map[string]string{"own": m.key, "target": target.key}[c.where]
 		if (err == nil) != (want != "") || err == nil && id.Account != want {
 			t.Errorf("%s: %+v %v", c.name, id, err)
 		}
 		if s.request == nil || s.request.Server.ID != key.ID() || s.request.ClientInformation.NameTag != "device" || s.account != m.key || s.request.Subject != m.key {
 			t.Errorf("%s: request %+v", c.name, s.request)
+		}
+		if err == nil && (id.Name != "device" || !slices.Equal(id.Tags, []string{"a:b"})) {
+			t.Errorf("%s: shown as %q %q, which is not what the client has shown", c.name, id.Name, id.Tags)
 		}
 		if err == nil && id.Perms.MayPublish([]byte(calloutSubject)) == (c.where == "own") {
 			t.Errorf("%s: may publish where the service is asked: wrong", c.name)

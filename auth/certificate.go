@@ -11,7 +11,13 @@ import (
 
 // mapsCertificate reports whether it is the certificate that says who a client is.
 func (d *Directory) mapsCertificate(c *Credentials) bool {
-	return d.mapped && (c.Type == "" || c.Type == Standard || c.Type == InProcess)
+	switch c.Type {
+	case "", Standard, InProcess:
+		return d.mapped
+	case LeafNode:
+		return d.mapsLeaves
+	}
+	return false
 }
 
 // fromCertificate finds the user that a client's certificate names: by one of its e-mail
@@ -42,6 +48,14 @@ func (d *Directory) fromCertificate(c *Credentials) *entry {
 	return d.mappable(subject, c.Type)
 }
 
+// refuseCertificate says why the certificate of a client makes it no user.
+func refuseCertificate(c *Credentials) error {
+	if c.TLS == nil || len(c.TLS.PeerCertificates) == 0 {
+		return refuse("the client shows no certificate, which verify_and_map goes by: give it one")
+	}
+	return refuse("no user is named as the client's certificate, %q: add one, or one of its alternative names", cut(c.TLS.PeerCertificates[0].Subject.String()))
+}
+
 func alternativeNames(c *x509.Certificate) []string {
 	names := append(slices.Clone(c.EmailAddresses), c.DNSNames...)
 	for _, uri := range c.URIs {
@@ -52,7 +66,7 @@ func alternativeNames(c *x509.Certificate) []string {
 
 // mappable is the user of that name, if there is one for this type of connection.
 func (d *Directory) mappable(name, connectionType string) *entry {
-	if e := d.users[name]; e != nil && e.identity.admits(connectionType) {
+	if e := d.users[name]; e != nil && e.identity.Admits(connectionType) {
 		return e
 	}
 	return nil
@@ -63,7 +77,7 @@ func (d *Directory) mappable(name, connectionType string) *entry {
 func (d *Directory) byDN(dn distinguishedName, connectionType string) *entry {
 	for _, matches := range []func(a, b distinguishedName) bool{distinguishedName.equal, distinguishedName.permuted} {
 		for i := range d.dns {
-			if n := &d.dns[i]; matches(n.dn, dn) && n.entry.identity.admits(connectionType) {
+			if n := &d.dns[i]; matches(n.dn, dn) && n.entry.identity.Admits(connectionType) {
 				return n.entry
 			}
 		}

@@ -9,19 +9,20 @@ import (
 // A Directory knows who may come in. It never changes once made, but for what it has learned of
 // passwords that were right, and in operator mode of accounts.
 type Directory struct {
-	timeout time.Duration
-	anyone  *entry // not nil: no authentication, everybody is this one
-	single  *entry // not nil: the one user, or the token, that there is
-	byToken bool   // single is a token
-	guest   *entry // not nil: whoever brings no credentials is this one
-	silent  bool   // guest is our idea: INFO asks for credentials all the same
-	users   map[string]*entry
-	nkeys   map[string]*entry // by public key
-	mapped  bool              // certificates name users
-	dns     []namedDN         // if mapped: users whose names are distinguished names, sorted by name
-	key     []byte            // of the digests that stand for passwords
-	decoy   string            // not empty: some password is hashed, so unknown users take as long
-	heard   *verdicts         // of everybody's permissions
+	timeout    time.Duration
+	anyone     *entry // not nil: no authentication, everybody is this one
+	single     *entry // not nil: the one user, or the token, that there is
+	byToken    bool   // single is a token
+	guest      *entry // not nil: whoever brings no credentials is this one
+	silent     bool   // guest is our idea: INFO asks for credentials all the same
+	users      map[string]*entry
+	nkeys      map[string]*entry // by public key
+	mapped     bool              // certificates name users
+	mapsLeaves bool              // those of leaves do
+	dns        []namedDN         // if mapped: users whose names are distinguished names, sorted by name
+	key        []byte            // of the digests that stand for passwords
+	decoy      string            // not empty: some password is hashed, so unknown users take as long
+	heard      *verdicts         // of everybody's permissions
 
 	accounts []*Account // all that are configured, the global and the system account too
 	byName   map[string]*Account
@@ -33,7 +34,7 @@ type Directory struct {
 
 // New checks o and builds a Directory. What it has started is ended by Close.
 func New(o Options) (*Directory, error) {
-	d := &Directory{timeout: o.Timeout, key: newKey(), mapped: o.VerifyAndMap, heard: newVerdicts()}
+	d := &Directory{timeout: o.Timeout, key: newKey(), mapped: o.VerifyAndMap, mapsLeaves: o.LeafVerifyAndMap, heard: newVerdicts()}
 	if d.timeout <= 0 {
 		d.timeout = defaultTimeout
 	}
@@ -76,7 +77,7 @@ func (o *Options) check() error {
 	switch {
 	case o.User == "" && o.Password != "" && o.Token == "" && len(o.Users) == 0 && inAccount == "":
 		// Everybody would come in, which nobody can have meant who has written a password.
-		return badf("a password without a user: add the user")
+		return badf("a password without a user, so that nobody would have to show it: add the user, on the command line with --user")
 	case o.Token != "" && (o.User != "" || o.Password != ""):
 		return badf("a token and a user: only one of them is possible")
 	case o.Token != "" && o.Users != nil:
@@ -122,11 +123,46 @@ func (d *Directory) addAccounts(o *Options) error {
 		a.System = true
 	}
 	slices.SortFunc(d.accounts, func(a, b *Account) int { return strings.Compare(a.Name, b.Name) })
-	return under("accounts", CheckImports(d.accounts))
+	return under("accounts", checkImports(d.accounts))
 }
 
 // Required reports whether clients must authenticate.
 func (d *Directory) Required() bool { return d.anyone == nil || d.callout != nil }
+
+// HasPlaintext reports whether a password is configured as it is, and not as a hash. As in nats-server
+// tokens do not count, nor do users without a password whom a certificate names.
+func (d *Directory) HasPlaintext() bool {
+	if d.single != nil && !d.byToken && !d.single.secret.hashed && d.single.secret.configured != "" {
+		return true
+	}
+	for _, e := range d.users {
+		if !e.secret.hashed && !e.stranger && (e.secret.configured != "" || !d.mapped && !d.mapsLeaves) {
+			return true
+		}
+	}
+	return false
+}
+
+// Wanted says in words what clients have to bring, for the log of whoever gives it to them.
+func (d *Directory) Wanted() string {
+	switch {
+	case d.operator != nil:
+		return "a creds file, which holds a user JWT and its seed"
+	case d.callout != nil:
+		return "what the service of auth_callout wants to see"
+	case d.mapped:
+		return "a certificate that names a user"
+	case d.byToken:
+		return "a token"
+	case d.single == nil && len(d.users) == 0:
+		return "an nkey, that is, its seed"
+	case len(d.nkeys) > 0:
+		return "a user and password or an nkey, or set no_auth_user"
+	case d.single != nil:
+		return "a user and password"
+	}
+	return "a user and password, or set no_auth_user"
+}
 
 // Announced reports whether INFO says that clients must authenticate: it does not if who brings no
 // credentials is some user by configuration.
@@ -139,7 +175,7 @@ func (d *Directory) Guest() *Identity {
 		return nil
 	case d.anyone != nil:
 		return d.anyone.identity // has no permissions
-	case g == nil || g.key || g.proxied || d.mapped || g.secret.hashed || !g.identity.admits(Standard):
+	case g == nil || g.key || g.proxied || d.mapped || g.secret.hashed || !g.identity.Admits(Standard):
 		return nil
 	default:
 		return d.heard.remember(g.identity)

@@ -12,6 +12,8 @@ var (
 	// ErrCredentials: unknown user, wrong password, token or signature, or another connection type
 	// than the user may use.
 	ErrCredentials = errors.New("auth: wrong credentials")
+	// ErrNoAnswer: there is nobody to ask about the client. Errors that wrap it wrap ErrCredentials too.
+	ErrNoAnswer = errors.New("there is nobody to ask")
 	// ErrProxyRequired: the user may only come through a trusted proxy.
 	ErrProxyRequired = errors.New("auth: proxy required")
 	// ErrExpired: what the client shows was valid once.

@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -19,7 +21,7 @@ type Identity struct {
 	Tags    []string     // JWT
 	Expires time.Time    // zero: never
 	Limits  UserLimits   // the zero value: none
-	Types   []string     // connection types that are allowed, see ConnectionTypes; nil: all
+	Types   []string     // connection types that are allowed, such as Standard; nil: all
 
 	entry  *entry      // whom the configuration has of this name; nil: none
 	claims *userClaims // operator mode and callouts: what this was made of
@@ -29,7 +31,6 @@ type Identity struct {
 type UserLimits struct {
 	MaxSubscriptions int64
 	MaxPayload       int64
-	MaxData          int64
 }
 
 // Credentials is what a client brought along, and what is known of its connection. Empty fields
@@ -46,8 +47,10 @@ type Credentials struct {
 	Remote netip.Addr           // where it connects from
 	TLS    *tls.ConnectionState // nil: not encrypted
 
-	// What a client says of itself, for callouts and events.
+	// What a client says of itself, and its connection's number, for callouts and events.
 	Name, Lang, Version string
+	Protocol            int
+	ID                  uint64
 }
 
 // Connection types, as they stand in allowed_connection_types.
@@ -61,8 +64,8 @@ const (
 	InProcess  = "IN_PROCESS"
 )
 
-// ConnectionTypes are all connection types.
-func ConnectionTypes() []string {
+// allTypes are all connection types.
+func allTypes() []string {
 	return []string{Standard, WebSocket, LeafNode, LeafNodeWS, MQTT, MQTTWS, InProcess}
 }
 
@@ -71,18 +74,7 @@ func (c *Credentials) none() bool {
 	return c.User == "" && c.Password == "" && c.Token == "" && c.NKey == "" && c.Signature == "" && c.JWT == ""
 }
 
-// admits reports whether the identity may be used over a connection of that type.
-func (id *Identity) admits(connectionType string) bool {
-	if id.Types == nil {
-		return true
-	}
-	if connectionType == "" {
-		connectionType = Standard
-	}
-	for _, t := range id.Types {
-		if t == connectionType {
-			return true
-		}
-	}
-	return false
+// Admits reports whether the identity may be used over a connection of that type; empty is Standard.
+func (id *Identity) Admits(connectionType string) bool {
+	return id.Types == nil || slices.Contains(id.Types, cmp.Or(connectionType, Standard))
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/edgebus-io/edgebus/subject"
 )
 
-// CheckImports refuses imports from accounts that are not among these or do not export to the
+// checkImports refuses imports from accounts that are not among these or do not export to the
 // importer what it imports, and circles of imports, in which a message would go round for ever.
-func CheckImports(accounts []*Account) error {
+func checkImports(accounts []*Account) error {
 	byName := make(map[string]*Account, len(accounts))
 	for _, a := range accounts {
 		byName[a.Name] = a
@@ -151,12 +151,12 @@ func reversible(source, destination string) error {
 
 // A hop is one import on a message's way: it enters one account and comes out in another.
 type hop struct {
-	service         bool
-	enters, leaves  string // accounts
-	enterAs, leavAs string // subjects there, with wildcards
-	importer        string
-	imported        *Import
-	state           hopState
+	service          bool
+	enters, leaves   string // accounts
+	enterAs, leaveAs string // subjects there, with wildcards
+	importer         string
+	imported         *Import
+	state            hopState
 }
 
 type hopState uint8
@@ -190,9 +190,9 @@ func newHop(importer string, i *Import) *hop {
 	h := &hop{service: i.Service, importer: importer, imported: i}
 	here, there := unnumbered(i.To), unnumbered(i.Subject)
 	if i.Service { // a request goes from the importer to the exporter
-		h.enters, h.enterAs, h.leaves, h.leavAs = importer, here, i.From, there
+		h.enters, h.enterAs, h.leaves, h.leaveAs = importer, here, i.From, there
 	} else {
-		h.enters, h.enterAs, h.leaves, h.leavAs = i.From, there, importer, here
+		h.enters, h.enterAs, h.leaves, h.leaveAs = i.From, there, importer, here
 	}
 	return h
 }
@@ -208,7 +208,7 @@ func (h *hop) follow(byEntry map[string][]*hop, path []*hop) []*hop {
 	h.state = onPath
 	path = append(path, h)
 	for _, next := range byEntry[h.leaves] {
-		if next.service == h.service && subject.Overlap(h.leavAs, next.enterAs) {
+		if next.service == h.service && subject.Overlap(h.leaveAs, next.enterAs) {
 			if circle := next.follow(byEntry, path); circle != nil {
 				return circle
 			}

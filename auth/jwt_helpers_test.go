@@ -156,3 +156,9 @@ func jwtBody(subject, id string, issued int64) (string, error) {
 	text, err := json.Marshal(peeked{Subject: subject, ID: id, IssuedAt: issued})
 	return "x." + base64.RawURLEncoding.EncodeToString(text) + ".y", err
 }
+
+// pushed is what becomes of a JWT that the system account is sent.
+func pushed(d *Directory, token string) error {
+	_, _, err := d.operator.update("", token)
+	return err
+}

@@ -148,12 +148,13 @@ func (l *arrival) applyScope() (err error) {
 	if err = scope.ValidateScopedSigner(l.user); err != nil {
 		return refuse("the user JWT: %w", err)
 	}
-	template, ok := scope.(*jwt.UserScope)
+	scoped, ok := scope.(*jwt.UserScope)
 	if !ok {
 		return refuse("the scope of the user's signing key is not for users")
 	}
 	l.scope = scope
-	if l.user.UserPermissionLimits, err = l.p.fill(template, l.user, l.account); err != nil {
+	filler := template{user: l.user, account: l.account}
+	if l.user.UserPermissionLimits, err = filler.fill(scoped.Template); err != nil {
 		return refuse("%w", err)
 	}
 	if l.user.ProxyRequired {
@@ -162,24 +163,18 @@ func (l *arrival) applyScope() (err error) {
 	return nil
 }
 
-// fill is the user's share of a scoped signing key.
-func (p *operator) fill(scope *jwt.UserScope, user *jwt.UserClaims, account *claimed) (jwt.UserPermissionLimits, error) {
-	t := template{user: user, account: account}
-	return t.fill(scope.Template)
-}
-
 // checkType refuses connection types that are not listed. Of a list with nothing in it that we
 // know nothing is left, and that is not the same as no list.
 func (l *arrival) checkType(connection string) error {
 	for _, t := range l.user.AllowedConnectionTypes {
-		if t = strings.ToUpper(t); slices.Contains(ConnectionTypes(), t) {
+		if t = strings.ToUpper(t); slices.Contains(allTypes(), t) {
 			l.types = append(l.types, t)
 		}
 	}
 	if len(l.user.AllowedConnectionTypes) > 0 && len(l.types) == 0 {
 		return refuse("the user JWT allows only connection types that are not known")
 	}
-	if id := (&Identity{Types: l.types}); !id.admits(connection) {
+	if id := (&Identity{Types: l.types}); !id.Admits(connection) {
 		return refuse("the user JWT does not allow this type of connection")
 	}
 	return nil
@@ -269,9 +264,7 @@ func (l *arrival) identity() (*Identity, error) {
 		User: user.Subject, Account: a.name, Perms: permissions,
 		Name: user.Name, Issuer: user.Issuer, Tags: user.Tags, Types: l.types,
 		Expires: sooner(timeOf(user.Expires), l.until),
-		Limits: UserLimits{
-			MaxSubscriptions: limitOf(user.Limits.Subs), MaxPayload: limitOf(user.Limits.Payload), MaxData: limitOf(user.Limits.Data),
-		},
+		Limits:  UserLimits{MaxSubscriptions: limitOf(user.Limits.Subs), MaxPayload: limitOf(user.Limits.Payload)},
 		claims: &userClaims{
 			subject: user.Subject, issued: user.IssuedAt, bearer: user.BearerToken, scope: l.scope,
 			defaults: permissionsOf(&user.Permissions) == nil,
@@ -289,7 +282,8 @@ func (l *arrival) identity() (*Identity, error) {
 
 // refresh tells what has become of an identity, or why it is gone: ErrAccountExpired, ErrExpired,
 // ErrRevoked, ErrBearer, or ErrCredentials if the key that has signed it is no longer the account's.
-// It never waits, and looks only at what nats-server looks at again: not at source networks and times of day, which counted when the user came.
+// It never waits, and looks only at what nats-server looks at again: not at source networks and times
+// of day, which counted when the user came.
 func (p *operator) refresh(old *Identity) (*Identity, error) {
 	a, now := p.loaded(old.Account), p.now()
 	switch {
@@ -321,7 +315,7 @@ func (p *operator) refresh(old *Identity) (*Identity, error) {
 	if c.denied {
 		permissions = permissions.withDenied(calloutSubject)
 	}
-	if permissions.equal(old.Perms) {
+	if permissions.Equal(old.Perms) {
 		return old, nil
 	}
 	id := *old

@@ -36,6 +36,8 @@ type operator struct {
 	plain    []*Account      // accounts without a JWT: $G, and $SYS if no other one is the system account
 	pinned   map[string]bool // nil: all accounts
 	sentinel string
+	tokens   []string // JWTs of the operators, and what they say
+	claims   []any
 	kind     string // of resolver
 	resolver resolver
 	wait     time.Duration // for other servers, if they have to be asked for an account
@@ -133,10 +135,11 @@ func (p *operator) trust(o *OperatorOptions) error {
 	}
 	systems := make(map[string]bool)
 	for i, text := range o.Operators {
-		claims, err := readOperator(text)
+		token, claims, err := readOperator(text)
 		if err != nil {
 			return err
 		}
+		p.tokens, p.claims = append(p.tokens, token), append(p.claims, claims)
 		if err := p.trustOne(claims, i == 0); err != nil {
 			return err
 		}
@@ -186,8 +189,17 @@ func (p *operator) trustOne(claims *jwt.OperatorClaims, first bool) error {
 	return nil
 }
 
+// Operators are the JWTs of the operators that are trusted, and what they say; none outside of
+// operator mode. Nobody may change them.
+func (d *Directory) Operators() (tokens []string, claims []any) {
+	if d.operator == nil {
+		return nil, nil
+	}
+	return d.operator.tokens, d.operator.claims
+}
+
 // readOperator reads an operator's JWT, which is given itself or as a file.
-func readOperator(text string) (*jwt.OperatorClaims, error) {
+func readOperator(text string) (token string, claims *jwt.OperatorClaims, err error) {
 	const prefix = "eyJ" // how every JWT begins: {" in base64
 	content := []byte(text)
 	where := "the operator's JWT"
@@ -195,26 +207,26 @@ func readOperator(text string) (*jwt.OperatorClaims, error) {
 		where = fmt.Sprintf("operator %q", cut(text))
 		info, err := os.Stat(text)
 		if err == nil && info.Size() > maxOperatorJWT {
-			return nil, badf("%s: the file is too large for a JWT", where)
+			return "", nil, badf("%s: the file is too large for a JWT", where)
 		}
 		if content, err = os.ReadFile(text); err != nil {
-			return nil, badf("%s: %w", where, err)
+			return "", nil, badf("%s: %w", where, err)
 		}
 	}
-	token, err := jwt.ParseDecoratedJWT(content)
+	token, err = jwt.ParseDecoratedJWT(content)
 	if err != nil {
-		return nil, badf("%s: %w", where, err)
+		return "", nil, badf("%s: %w", where, err)
 	}
-	claims, err := jwt.DecodeOperatorClaims(token)
+	claims, err = jwt.DecodeOperatorClaims(token)
 	if err != nil {
-		return nil, badf("%s: %w", where, err)
+		return "", nil, badf("%s: %w", where, err)
 	}
 	if major, minor, update, err := jwt.ParseServerVersion(claims.AssertServerVersion); err != nil {
-		return nil, badf("%s asserts a server version that cannot be read: %w", where, err)
+		return "", nil, badf("%s asserts a server version that cannot be read: %w", where, err)
 	} else if slices.Compare([]int{major, minor, update}, []int{2, 15, 2}) > 0 {
-		return nil, badf("%s asks for server version %s or later: what we do is that of 2.15.2", where, claims.AssertServerVersion)
+		return "", nil, badf("%s asks for server version %s or later: what we do is that of 2.15.2", where, claims.AssertServerVersion)
 	}
-	return claims, nil
+	return token, claims, nil
 }
 
 func (p *operator) pin(accounts []string) error {
@@ -287,7 +299,7 @@ func (p *operator) authenticate(c Credentials) (id *Identity, slow func() (*Iden
 		if c.none() {
 			return nil, nil, ErrNoCredentials
 		}
-		return nil, nil, ErrCredentials
+		return nil, nil, refuse("a user JWT is needed: give the client a creds file")
 	}
 	return nil, func() (*Identity, error) { return p.vouch(&c) }, nil
 }

@@ -69,7 +69,6 @@ type ClaimsError struct {
 }
 
 var (
-	errNotOperator = errors.New("auth: not in operator mode")
 	errNotStored   = errors.New("auth: the resolver cannot be asked for that")
 	errValidation  = errors.New("account validation failed")
 	errOtherClaims = errors.New("subject does not match jwt content")
@@ -144,46 +143,6 @@ func status(account, message string, err error) ClaimsReply {
 		return ClaimsReply{Error: ClaimsError{account, codeFailed, fmt.Sprintf("%s - %v", message, err)}}
 	}
 	return ClaimsReply{Data: ClaimsStatus{account, codeDone, message}}
-}
-
-// UpdateClaims takes an account's new JWT. It is in effect when UpdateClaims returns.
-func (d *Directory) UpdateClaims(jwt string) error {
-	if d.operator == nil {
-		return errNotOperator
-	}
-	_, message, err := d.operator.update("", jwt)
-	if err != nil {
-		return fmt.Errorf("auth: %s: %w", message, err)
-	}
-	return nil
-}
-
-// LookupClaims returns the JWT of an account as it is stored.
-func (d *Directory) LookupClaims(account string) (string, error) {
-	if d.operator == nil {
-		return "", errNotOperator
-	}
-	return d.operator.lookup(account)
-}
-
-// ListClaims returns the accounts whose JWTs are stored.
-func (d *Directory) ListClaims() []string {
-	if d.operator != nil {
-		if dir, ok := d.operator.resolver.(*directoryResolver); ok {
-			return dir.list()
-		}
-	}
-	return nil
-}
-
-// DeleteClaims takes a request to delete accounts, which an operator has signed, and returns those
-// that were deleted.
-func (d *Directory) DeleteClaims(request string) ([]string, error) {
-	if d.operator == nil {
-		return nil, errNotOperator
-	}
-	deleted, _, err := d.operator.deleteClaims(request)
-	return deleted, err
 }
 
 // wording is what an update's answers say, which differs by resolver.

@@ -115,7 +115,7 @@ func TestDeletedAccountsAreOutOfForceAtOnce(t *testing.T) {
 		id := mustLogin(t, d, m.user(nil, nil))
 		var h heard
 		d.OnChange(h.note)
-		deleted, err := d.DeleteClaims(r.deletion(r.root, r.root.key, m.key))
+		deleted, _, err := d.operator.deleteClaims(r.deletion(r.root, r.root.key, m.key))
 		if err != nil || !slices.Equal(deleted, []string{m.key}) || len(h.take()) != 1 {
 			t.Fatalf("%v %v", deleted, err)
 		}
@@ -129,7 +129,7 @@ func TestDeletedAccountsAreOutOfForceAtOnce(t *testing.T) {
 		if (err == nil) == hard {
 			t.Errorf("hard %v: %v", hard, err)
 		}
-		if err := d.UpdateClaims(m.token()); err != nil {
+		if err := pushed(d, m.token()); err != nil {
 			t.Fatal(err)
 		}
 		if now, err := d.Recheck(id); now != id {
@@ -137,7 +137,7 @@ func TestDeletedAccountsAreOutOfForceAtOnce(t *testing.T) {
 		}
 	}
 	d := r.directory(r.stored(nil))
-	if _, err := d.DeleteClaims(r.deletion(r.root, r.root.key, m.key)); !errors.Is(err, errNoDelete) {
+	if _, _, err := d.operator.deleteClaims(r.deletion(r.root, r.root.key, m.key)); !errors.Is(err, errNoDelete) {
 		t.Errorf("not allowed: %v", err)
 	}
 }

@@ -66,7 +66,7 @@ type ResolverOptions struct {
 
 	AllowDelete bool          // FULL: accounts may be deleted by request; default false
 	HardDelete  bool          // FULL: remove their files instead of renaming them; default false
-	Interval    time.Duration // FULL: between comparisons with other servers; default 1 m
+	Interval    time.Duration // FULL: between comparisons with other servers, of which there are none: no effect
 	TTL         time.Duration // CACHE: forget what was not used for this long; default: when the JWT expires
 
 	// Timeout is how long a fetch may take. Default 1.9 s, less than clients have to log in.
@@ -76,7 +76,6 @@ type ResolverOptions struct {
 // Defaults and bounds.
 const (
 	defaultFetchTimeout = 1900 * time.Millisecond
-	defaultSyncInterval = time.Minute
 	defaultCacheLimit   = 1000
 
 	// maxAccounts bounds the accounts that are loaded, and the files of a directory resolver.

@@ -160,7 +160,7 @@ func TestAPushedAccountIsInForceAtOnce(t *testing.T) {
 
 	push := func(each *member) {
 		t.Helper()
-		if err := d.UpdateClaims(each.token()); err != nil {
+		if err := pushed(d, each.token()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -204,7 +204,7 @@ func TestPushesThatAreRefused(t *testing.T) {
 	m.claims.Limits.Conn = 1
 	before := d.Account(m.key)
 	for _, token := range []string{"", "garbage", encode(t, m.claims, foreign.root), m.user(nil, nil).JWT} {
-		if d.UpdateClaims(token) == nil {
+		if pushed(d, token) == nil {
 			t.Errorf("taken: %.20q", token)
 		}
 	}
@@ -240,7 +240,7 @@ func TestAccountsExpire(t *testing.T) {
 		t.Errorf("login: %v", err)
 	}
 	m.claims.Expires = 0
-	if err := d.UpdateClaims(m.token()); err != nil {
+	if err := pushed(d, m.token()); err != nil {
 		t.Fatal(err)
 	}
 	if now, err := d.Recheck(id); now != id {

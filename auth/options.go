@@ -41,6 +41,9 @@ type Options struct {
 	// tls block says under that key.
 	VerifyAndMap bool `conf:"-"`
 
+	// LeafVerifyAndMap is the same of leaves: that of the leafnodes' tls block.
+	LeafVerifyAndMap bool `conf:"-"`
+
 	// TopOptions are keys of the configuration's top level, so whoever reads that fills them in.
 	TopOptions `conf:"-"`
 }
@@ -85,7 +88,7 @@ type User struct {
 
 	Permissions *PermissionOptions `conf:"permissions,alias=permission,alias=authorization"`
 
-	// Types are the connection types that the user may use, see ConnectionTypes. Default: all.
+	// Types are the connection types that the user may use, such as Standard. Default: all.
 	Types []string `conf:"allowed_connection_types,alias=connection_types,alias=clients"`
 
 	// ProxyRequired refuses the user unless a trusted proxy brings it. There are none here.

@@ -197,28 +197,28 @@ func (o *LimitsOptions) settled() AccountLimits {
 // export adds an export. A subject that is exported twice is one export, for all that either names.
 func (a *Account) export(o *ExportOptions, all AccountsOptions) error {
 	e := Export{Service: o.Service != "", Subject: o.Service, Accounts: o.Accounts, TokenPosition: o.AccountTokenPosition, Threshold: o.Threshold}
-	what := "service"
 	if !e.Service {
-		e.Subject, what = o.Stream, "stream"
+		e.Subject = o.Stream
 	}
+	kind := what(e.Service)
 	switch {
 	case o.Stream == "" && o.Service == "":
 		return badf("an export names neither a stream nor a service")
 	case o.Stream != "" && o.Service != "":
 		return badf("an export names stream %q and service %q: write two exports", cut(o.Stream), cut(o.Service))
 	case !subject.ValidFilter(e.Subject):
-		return badf("exported %s %q is not a valid subject", what, cut(e.Subject))
+		return badf("exported %s %q is not a valid subject", kind, cut(e.Subject))
 	case !e.Service && (o.Response != "" || o.Threshold != 0 || o.Latency != nil || o.AllowTrace != nil):
 		return badf("exported stream %q has response_type, threshold, latency or allow_trace: they are for services", cut(e.Subject))
-	case e.TokenPosition < 0 || e.TokenPosition > 0 && !starAt(e.Subject, e.TokenPosition):
-		return badf("exported %s %q has no \"*\" at account_token_position %d", what, cut(e.Subject), e.TokenPosition)
+	case !tokenIsStar(e.Subject, e.TokenPosition):
+		return badf("exported %s %q has no \"*\" at account_token_position %d", kind, cut(e.Subject), e.TokenPosition)
 	}
 	if len(e.Accounts) == 0 {
 		e.Accounts = nil
 	}
 	for _, name := range e.Accounts {
 		if _, known := all[name]; !known {
-			return badf("exported %s %q is for account %q, which is not defined", what, cut(e.Subject), cut(name))
+			return badf("exported %s %q is for account %q, which is not defined", kind, cut(e.Subject), cut(name))
 		}
 	}
 	if e.Service {
@@ -294,24 +294,20 @@ func (e *Export) merge(other *Export) {
 	}
 }
 
-func starAt(filter string, position int) bool {
-	tokens := strings.Split(filter, ".")
-	return position <= len(tokens) && tokens[position-1] == "*"
-}
-
-// take adds an import. Whether it is allowed is up to CheckImports.
+// take adds an import. Whether it is allowed is up to checkImports.
 func (a *Account) take(o *ImportOptions) error {
-	source, what := o.Service, "service"
+	source := o.Service
 	if source == nil {
-		source, what = o.Stream, "stream"
+		source = o.Stream
 	}
+	kind := what(o.Service != nil)
 	switch {
 	case source == nil:
 		return badf("an import names neither a stream nor a service")
 	case o.Stream != nil && o.Service != nil:
 		return badf("an import names a stream and a service: write two imports")
 	case source.Account == "" || source.Subject == "":
-		return badf("imported %s wants an account and a subject: { account: \"A\", subject: \"s\" }", what)
+		return badf("imported %s wants an account and a subject: { account: \"A\", subject: \"s\" }", kind)
 	case o.Service != nil && o.AllowTrace != nil:
 		return badf("imported service %q has allow_trace, which is for streams: its export may have it", cut(source.Subject))
 	case o.Stream != nil && o.Prefix != "" && o.To != "":
@@ -330,13 +326,10 @@ func (a *Account) take(o *ImportOptions) error {
 		i.To = prefix + "." + i.Subject
 	}
 	if err := i.check(); err != nil {
-		return badf("imported %s %q of account %q: %w", what, cut(i.Subject), cut(i.From), err)
+		return badf("imported %s %q of account %q: %w", kind, cut(i.Subject), cut(i.From), err)
 	}
-	for _, before := range a.Imports {
-		twice := before.Service == i.Service && before.From == i.From
-		if twice && (i.Service && before.To == i.To || !i.Service && before.Subject == i.Subject) {
-			return badf("%s %q of account %q is imported twice", what, cut(i.Subject), cut(i.From))
-		}
+	if duplicate(a.Imports, &i) {
+		return badf("%s %q of account %q is imported twice", kind, cut(i.Subject), cut(i.From))
 	}
 	a.Imports = append(a.Imports, i)
 	return nil

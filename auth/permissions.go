@@ -10,8 +10,8 @@ import (
 	"github.com/edgebus-io/edgebus/subject"
 )
 
-// SystemQueue is a queue name that no user with permissions may join.
-const SystemQueue = "_sys_"
+// systemQueue is a queue name that nobody may join.
+const systemQueue = "_sys_"
 
 // Permissions is what one user may do. nil means everything. It never changes once made, and all
 // connections of a user share one, so a verdict may be cached with the pointer as its key.
@@ -79,8 +79,8 @@ func NewPermissions(o *PermissionOptions) (*Permissions, error) {
 	return p, nil
 }
 
-// equal reports whether both allow and deny the same, by the same entries.
-func (p *Permissions) equal(other *Permissions) bool {
+// Equal reports whether both allow and deny the same, by the same entries.
+func (p *Permissions) Equal(other *Permissions) bool {
 	if p == nil || other == nil {
 		return p == other
 	}
@@ -162,7 +162,7 @@ func (p *Permissions) decide(literal []byte) bool {
 // MaySubscribe reports whether a subscription to filter, as a member of queue if that is not
 // empty, may be made. filtered: it may, but Denies must be asked for each subject delivered.
 func (p *Permissions) MaySubscribe(filter, queue string) (ok, filtered bool) {
-	if queue == SystemQueue {
+	if queue == systemQueue {
 		return false, false
 	}
 	if p == nil {

@@ -99,10 +99,10 @@ func TestMaySubscribe(t *testing.T) {
 		{"deny queue by wildcard", deny("foo v1.*"), "foo", "v1.x", false, false},
 		{"deny plain covers queues", deny("foo"), "foo", "bar", false, false},
 		{"deny plain and queue, another queue", deny("foo", "foo bar"), "foo", "baz", false, false},
-		{"system queue", allow(">"), "foo", SystemQueue, false, false},
+		{"system queue", allow(">"), "foo", systemQueue, false, false},
 		{"empty token, allow list", allow("a.>"), "a..b", "", false, false},
 		{"empty token, deny list", deny("a.>"), "a..b", "", true, false},
-		{"system queue, no lists", nil, "foo", SystemQueue, false, false},
+		{"system queue, no lists", nil, "foo", systemQueue, false, false},
 	} {
 		p := mustPermissions(t, PermissionOptions{Subscribe: c.o})
 		ok, filtered := p.MaySubscribe(c.filter, c.queue)
@@ -118,7 +118,7 @@ func TestNilPermissionsAllowEverything(t *testing.T) {
 	if !p.MayPublish([]byte("a")) || !ok || filtered || p.Denies([]byte("a"), "") {
 		t.Error("something is denied")
 	}
-	if ok, _ := p.MaySubscribe("foo", SystemQueue); ok {
+	if ok, _ := p.MaySubscribe("foo", systemQueue); ok {
 		t.Error("the servers' own queue is open to somebody without permissions")
 	}
 	if _, ok := p.Responses(); ok {

@@ -210,6 +210,9 @@ func (r *directoryResolver) saveLocked(account, token string) error {
 // writeAside replaces a file in one step.
 func writeAside(dir, path, content string) error {
 	f, err := os.CreateTemp(dir, newStart+"*")
+	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(dir, 0o750) == nil { // somebody has cleaned up
+		f, err = os.CreateTemp(dir, newStart+"*")
+	}
 	if err != nil {
 		return err
 	}

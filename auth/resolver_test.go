@@ -47,17 +47,17 @@ func TestDirectoryKeepsWhatIsPushed(t *testing.T) {
 	// Nothing is there yet, but somebody must be able to push.
 	mustLogin(t, d, r.system.user(nil, nil))
 	for _, each := range []*member{m, r.system} {
-		if err := d.UpdateClaims(each.token()); err != nil {
+		if err := pushed(d, each.token()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	id := mustLogin(t, d, m.user(nil, nil))
-	if got, err := d.LookupClaims(m.key); err != nil || got != m.token() && peek(got).Subject != m.key {
+	if got, err := d.operator.lookup(m.key); err != nil || got != m.token() && peek(got).Subject != m.key {
 		t.Errorf("lookup: %q %v", got, err)
 	}
 	want := []string{m.key, r.system.key}
 	slices.Sort(want)
-	if got := d.ListClaims(); !slices.Equal(got, want) {
+	if got := d.operator.resolver.(*directoryResolver).list(); !slices.Equal(got, want) {
 		t.Errorf("list %q", got)
 	}
 	for _, name := range files(t, o.Operator.Resolver.Dir) {
@@ -213,7 +213,7 @@ func TestURLResolver(t *testing.T) {
 		}
 	}
 	m.claims.Limits.Conn = 3
-	if err := d.UpdateClaims(m.token()); err != nil || d.Account(m.key).Limits.MaxConnections != 3 {
+	if err := pushed(d, m.token()); err != nil || d.Account(m.key).Limits.MaxConnections != 3 {
 		t.Errorf("push: %v, %+v", err, d.Account(m.key).Limits)
 	}
 	o.Operator.Operators = []string{r.operator(func(c *jwt.OperatorClaims) { c.AccountServerURL = server.URL + "/x" })}

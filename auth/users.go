@@ -34,7 +34,7 @@ func (d *Directory) addUsers(o *Options) error {
 	if err := d.addSingle(o); err != nil {
 		return under("authorization", err)
 	}
-	if d.mapped {
+	if d.mapped || d.mapsLeaves {
 		for _, name := range slices.Sorted(maps.Keys(d.users)) {
 			if dn, ok := parseDN(name); ok {
 				d.dns = append(d.dns, namedDN{dn, d.users[name]})
@@ -164,8 +164,8 @@ func connectionTypes(names []string) ([]string, error) {
 	var types []string
 	for _, name := range names {
 		upper := strings.ToUpper(name)
-		if !slices.Contains(ConnectionTypes(), upper) {
-			return nil, badf("%q is no connection type: use some of %s", cut(name), strings.Join(ConnectionTypes(), ", "))
+		if !slices.Contains(allTypes(), upper) {
+			return nil, badf("%q is no connection type: use some of %s", cut(name), strings.Join(allTypes(), ", "))
 		}
 		types = append(types, upper)
 	}
