@@ -69,7 +69,7 @@ func (a *Account) Name() string { return a.name }
 
 // Attach makes a peer of whoever is behind s. id says what it may do; nil is everything.
 func (a *Account) Attach(id *auth.Identity, s Sink, t Traits) *Peer {
-	p := &Peer{account: a, sink: s, remote: t.Remote, own: t.Own, noEcho: t.NoEcho, origin: t.Origin}
+	p := &Peer{account: a, sink: s, remote: t.Remote, up: t.Up, own: t.Own, noEcho: t.NoEcho, origin: t.Origin}
 	p.permit(id, false)
 	p.count(1)
 	return p

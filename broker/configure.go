@@ -105,10 +105,11 @@ func (b *Broker) compile(a *auth.Account) *rules {
 		if back != nil {
 			from = back.Source()
 		}
-		r.services = append(r.services, &serviceImport{
-			of: im, exporter: exporter, from: from, back: back,
-			export: exportOf(b.configured[im.From], im.Subject),
-		})
+		s := &serviceImport{of: im, exporter: exporter, from: from, back: back}
+		if of := b.configured[im.From]; of != nil {
+			s.export = of.ExportOf(true, im.Subject)
+		}
+		r.services = append(r.services, s)
 	}
 	return r
 }
@@ -120,25 +121,6 @@ func transforms(im *auth.Import) (forward, back *subject.Transform, err error) {
 		return nil, nil, nil
 	}
 	return subject.NewReversible(im.Subject, im.To)
-}
-
-// exportOf is the service export that covers a subject: the one of just this name, or else the first.
-// It is nil if there is none.
-func exportOf(a *auth.Account, text string) (found *auth.Export) {
-	if a == nil {
-		return nil
-	}
-	for i := range a.Exports {
-		e := &a.Exports[i]
-		switch {
-		case !e.Service:
-		case e.Subject == text:
-			return e
-		case found == nil && subject.Subset(e.Subject, text):
-			found = e
-		}
-	}
-	return found
 }
 
 // install makes r the account's rules.

@@ -19,7 +19,6 @@ type fakeSink struct {
 	rest    time.Duration // what Wake answers
 	refuse  bool
 	why     Reason
-	onceFor map[*Sub]bool
 	lastMsg Msg
 }
 

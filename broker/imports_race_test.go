@@ -94,7 +94,7 @@ func TestConfigureLosesNothingThatStaysAllowed(t *testing.T) {
 			mustSubscribe(t, p, "c.>", "q", "queue")
 			p.Unsubscribe(s, uint64(i%3))
 			p.Reauthorize(nil)
-			b.Snapshot()
+			b.Accounts()
 			p.Detach()
 		}
 	}()

@@ -359,3 +359,105 @@ func TestTwoBrokersJoinedByALink(t *testing.T) {
 		}
 	}
 }
+
+func TestLinksAreChosenForWhatLinksBring(t *testing.T) {
+	b := New(Options{})
+	l := b.NewLane()
+	one, oneSink := far(b)
+	two, twoSink := far(b)
+	near, nearSink := attach(b, Traits{})
+	mustSubscribe(t, one, "a", "q", "1").SetWeight(1000)
+	mustSubscribe(t, two, "a", "q", "1")
+	local := mustSubscribe(t, near, "a", "q", "1")
+	bring := func(queues ...string) int {
+		n, err := one.Publish(l, &Msg{Subject: []byte("a"), Queues: queues})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for range 20 {
+		bring("q")
+	}
+	if n, away := len(nearSink.take()), len(twoSink.take()); n != 20 || away != 0 {
+		t.Errorf("near %d, the other link %d; want 20 and 0", n, away)
+	}
+	if n := bring(); n != 0 || len(nearSink.take())+len(twoSink.take()) != 0 {
+		t.Errorf("delivered %d without a list of groups", n)
+	}
+	near.Unsubscribe(local, 0)
+	if n := bring("q"); n != 1 || !slices.Equal(twoSink.take(), []string{"a q"}) {
+		t.Errorf("delivered %d, want one to the other link", n)
+	}
+	two.Detach()
+	if n := bring("q"); n != 0 || len(oneSink.take()) != 0 {
+		t.Errorf("delivered %d; a link got back what it brought", n)
+	}
+	if n := drops(b)["slow_peer"]; n != 0 {
+		t.Errorf("%d count as lost", n)
+	}
+}
+
+func TestRouteChoosesLinksAndTheirGroups(t *testing.T) {
+	b := New(Options{})
+	l := b.NewLane()
+	from, _ := far(b)
+	plain, plainSink := far(b)
+	grouped, groupedSink := far(b)
+	shown, shownSink := far(b)
+	near, nearSink := attach(b, Traits{})
+	mustSubscribe(t, plain, "deliver.*", "", "1")
+	mustSubscribe(t, grouped, "deliver.x", "q", "1")
+	mustSubscribe(t, shown, "orders.>", "", "1")
+	mustSubscribe(t, near, "deliver.x", "", "1")
+	n, err := from.Publish(l, &Msg{Subject: []byte("orders.1"), Route: []byte("deliver.x"), Queues: []string{"q"}})
+	if n != 3 || err != nil {
+		t.Errorf("delivered %d, %v; want 3", n, err)
+	}
+	if got := plainSink.take(); !slices.Equal(got, []string{"orders.1"}) {
+		t.Errorf("the link with plain interest got %q", got)
+	}
+	if got := groupedSink.take(); !slices.Equal(got, []string{"orders.1 q"}) {
+		t.Errorf("the link with a group got %q", got)
+	}
+	if got := nearSink.take(); !slices.Equal(got, []string{"orders.1 >deliver.x"}) {
+		t.Errorf("the subscriber here got %q", got)
+	}
+	if got := shownSink.take(); len(got) != 0 {
+		t.Errorf("a link with interest in what is shown got %q", got)
+	}
+}
+
+// TestWhatComesFromAboveDoesNotGoBackThroughAnImport is for two accounts, each with a link to the same
+// server, which may import from one another there as well.
+func TestWhatComesFromAboveDoesNotGoBackThroughAnImport(t *testing.T) {
+	w := newWorld(t, account("A"), account("B", stream("A", "ev.>", "ev.>"), service("A", "svc", "s")))
+	for _, c := range []struct {
+		from, to bool // whether they lead up
+		want     int
+	}{{false, false, 2}, {false, true, 2}, {true, false, 2}, {true, true, 0}} {
+		from := w.at("A", nil, Traits{Remote: true, Up: c.from, Origin: 1})
+		to := w.at("B", nil, Traits{Remote: true, Up: c.to, Origin: 2})
+		mustSubscribe(t, to, "ev.*", "", "1")
+		mustSubscribe(t, to, "ev.q", "Q", "2")
+		l := w.b.NewLane()
+		n, _ := from.Publish(l, &Msg{Subject: []byte("ev.x")})
+		again, _ := from.Publish(l, &Msg{Subject: []byte("ev.q"), Queues: []string{"Q"}})
+		if n+again != c.want {
+			t.Errorf("up %v to up %v: delivered %d, want %d", c.from, c.to, n+again, c.want)
+		}
+		served := mustSubscribe(t, from, "svc", "", "3")
+		if n, _ := to.Publish(l, &Msg{Subject: []byte("s")}); n != c.want/2 {
+			t.Errorf("up %v to up %v: %d requests arrived, want %d", c.to, c.from, n, c.want/2)
+		}
+		from.Unsubscribe(served, 0)
+		here := w.b.Account("A").Attach(nil, new(countSink), Traits{})
+		if n, _ := here.Publish(l, &Msg{Subject: []byte("ev.x")}); n != 1 {
+			t.Errorf("from here %d were delivered, want 1", n)
+		}
+		here.Detach()
+		from.Detach()
+		to.Detach()
+		l.Close()
+	}
+}

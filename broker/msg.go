@@ -44,6 +44,7 @@ type Rester interface {
 // Traits are what the core may know of a peer. There is no kind.
 type Traits struct {
 	Remote bool   // speaks for others: last choice in a queue group, its input is never made to rest
+	Up     bool   // speaks for those above: what one such brings goes through no import to another such
 	NoEcho bool   // does not want its own messages
 	Origin uint32 // not zero: never handed what a peer of equal Origin brought
 	Own    bool   // the server's own: bound by no limit on subscriptions, and not among AccountSnapshot.Peers

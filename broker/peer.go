@@ -15,6 +15,7 @@ type Peer struct {
 	sink    Sink
 	origin  uint32
 	remote  bool
+	up      bool
 	own     bool
 
 	// The goroutine's that publishes for this peer.
@@ -45,6 +46,9 @@ func (p *Peer) Sink() Sink { return p.sink }
 
 // Remote reports whether the peer speaks for others.
 func (p *Peer) Remote() bool { return p.remote }
+
+// Up reports whether the peer speaks for those above us.
+func (p *Peer) Up() bool { return p.up }
 
 // Origin is the mark of those who do not hand messages to one another; 0 is none.
 func (p *Peer) Origin() uint32 { return p.origin }

@@ -12,9 +12,13 @@ type call struct {
 	groups []int32 // of slot.groups, those it was chosen for; capacity is kept
 }
 
-// mayHave reports whether a link may be handed what p publishes.
+// mayHave reports whether a link may be handed what p publishes. What came from above in one account may
+// not go back there from another: if those above import from each other as well, it would not end.
 func (s *Sub) mayHave(p *Peer) bool {
 	to := s.peer
+	if to.up && p.up && to.account != p.account {
+		return false
+	}
 	return to != p && (to.origin != p.origin || p.origin == 0)
 }
 

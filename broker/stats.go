@@ -144,28 +144,18 @@ func (a *Account) Drop(why Reason, n int) {
 	a.past[why] += uint64(n)
 }
 
-// A Snapshot is the broker at one moment, for monitoring.
-type Snapshot struct {
-	Accounts []AccountSnapshot `json:"accounts"`
-}
-
 // AccountSnapshot is one account at one moment.
 type AccountSnapshot struct {
-	Name          string            `json:"name"`
-	Peers         int               `json:"peers"`         // links included, our own not
-	Links         int               `json:"links"`         // peers that speak for others
-	Subscriptions int               `json:"subscriptions"` // with those that imports make, as in nats-server
-	InMsgs        uint64            `json:"in_msgs"`       // what its peers have published
-	InBytes       uint64            `json:"in_bytes"`
-	OutMsgs       uint64            `json:"out_msgs"` // deliveries of what was published here or came in through services
-	OutBytes      uint64            `json:"out_bytes"`
-	OpenRequests  int               `json:"open_requests"` // from other accounts, not answered yet
-	Drops         map[string]uint64 `json:"drops"`         // messages not delivered, by reason
-}
-
-// Snapshot sums up all accounts, in order of their names.
-func (b *Broker) Snapshot() Snapshot {
-	return Snapshot{Accounts: b.Accounts()}
+	Name          string
+	Peers         int    // links included, our own not
+	Links         int    // peers that speak for others
+	Subscriptions int    // with those that imports make, as in nats-server
+	InMsgs        uint64 // what its peers have published
+	InBytes       uint64
+	OutMsgs       uint64 // deliveries of what was published here or came in through services
+	OutBytes      uint64
+	OpenRequests  int               // from other accounts, not answered yet
+	Drops         map[string]uint64 // messages not delivered, by reason
 }
 
 // Accounts sums up each account, in order of their names.
