@@ -77,6 +77,32 @@ func TestGraveyardKeepsTheLast(t *testing.T) {
 	}
 }
 
+// Ten thousand records of strangers who give themselves names of 4 KB would be 40 MB, and with long
+// subjects a multiple of that.
+func TestClosedClientsKeepLittleText(t *testing.T) {
+	r := start(t, Options{}, auth.Options{}, broker.Options{})
+	long := strings.Repeat("x", 900)
+	c := r.connect(`CONNECT {"verbose":false,"lang":"` + long + `","name":"` + long + `","version":"` + long + `"}` + "\r\n")
+	for i := range maxClosedSubs {
+		c.send(fmt.Sprintf("SUB %s.%d q%s %d\r\n", long[:200], i, long[:100], i))
+	}
+	c.send("PING\r\n")
+	c.expect("PONG\r\n")
+	c.conn.Close()
+	eventually(t, "it is remembered", func() bool { return len(r.server.graves.list()) == 1 })
+	grave := r.server.graves.list()[0]
+	if got := grave.about; !strings.HasPrefix(long, got.name) || got.name == "" {
+		t.Errorf("name %q", got.name)
+	}
+	bytes := len(grave.about.name) + len(grave.about.lang) + len(grave.about.version)
+	for _, sub := range grave.subs {
+		bytes += len(sub.Subject) + len(sub.Queue) + len(sub.SID)
+	}
+	if bytes > maxClosedText || len(grave.subs) == 0 || grave.subscriptions != maxClosedSubs {
+		t.Errorf("%d bytes, %d of %d subscriptions", bytes, len(grave.subs), grave.subscriptions)
+	}
+}
+
 func TestClientsAreFoundByWhoTheyAre(t *testing.T) {
 	r := start(t, Options{}, users(t), broker.Options{})
 	plain := r.connect(`CONNECT {"verbose":false,"user":"plain","pass":"pw"}` + "\r\n")

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/edgebus-io/edgebus/engine"
 	"github.com/edgebus-io/edgebus/parser"
@@ -47,7 +48,7 @@ var (
 	errAuthTimeout = &closing{"Authentication Timeout", "Authentication Timeout",
 		"the client must send CONNECT with credentials within authorization.timeout"}
 	errNoCredentials = &closing{"Authentication Failure", "Authorization Violation",
-		"the client sent no credentials: give it a user and password or a token, or set no_auth_user"}
+		"the client sent no credentials"} // with what it is to be given, see noCredentials
 	errCredentials = &closing{"Authentication Failure", "Authorization Violation",
 		"wrong user, password or token: compare them with the authorization block"}
 	errNotConnected = &closing{"Authentication Failure", "Authorization Violation",
@@ -140,6 +141,23 @@ func cutText(text string) string {
 	return text[:min(len(text), most)]
 }
 
+// handshakeRemedy says what to do about a handshake that did not come about, as far as it is known.
+func handshakeRemedy(err error) string {
+	why := cutText(strings.TrimPrefix(err.Error(), engine.ErrHandshake.Error()+": "))
+	for _, known := range []struct{ text, remedy string }{
+		{"remote error: tls: unknown certificate authority", "the client does not trust the server's certificate: give it the authority that has signed cert_file"},
+		{"remote error: tls: bad certificate", "the client does not accept the server's certificate: does it know the authority, and is the name that it connects to in the certificate?"},
+		{"didn't provide a certificate", "the client shows no certificate, which verify asks for: give it one that ca_file has signed"},
+		{"certificate signed by unknown authority", "the client's certificate is not signed by ca_file: give it another one, or add its authority there"},
+		{"certificate has expired", "the client's certificate is not valid now: give it a new one, and look at the clocks"},
+	} {
+		if strings.Contains(why, known.text) {
+			return known.remedy + " (" + why + ")"
+		}
+	}
+	return why
+}
+
 // closingOf finds the closing of whatever the engine says a connection ended with.
 func closingOf(err error) *closing {
 	if c, ok := err.(*closing); ok {
@@ -157,7 +175,7 @@ func closingOf(err error) *closing {
 	case errors.Is(err, engine.ErrShutdown):
 		return errShutdown
 	case errors.Is(err, engine.ErrHandshake):
-		return &closing{reason: "TLS Handshake Failure", remedy: cutText(err.Error())}
+		return &closing{reason: "TLS Handshake Failure", remedy: handshakeRemedy(err)}
 	case errors.Is(err, engine.ErrWrite):
 		return closedUnwritten
 	}

@@ -226,7 +226,7 @@ func TestCountersAddUpUnderLoad(t *testing.T) {
 	all.Go(func() {
 		for range 30 {
 			r.server.Snapshot()
-			r.broker.Snapshot()
+			r.broker.Accounts()
 		}
 	})
 	sub.expect(strings.Repeat("MSG a 1 4\r\nabcd\r\n", pubs*messages))

@@ -77,9 +77,11 @@ func (i *issuer) options() (o auth.Options) {
 // push shows the server what the account is now.
 func (i *issuer) push(r *rig) {
 	i.t.Helper()
-	if err := r.server.settings.Load().directory.UpdateClaims(i.encode(i.claims, i.operator)); err != nil {
-		i.t.Fatal(err)
-	}
+	r.server.settings.Load().directory.AnswerClaims("$SYS.REQ.CLAIMS.UPDATE", []byte(i.encode(i.claims, i.operator)), func(answer auth.ClaimsReply) {
+		if answer.Error != nil {
+			i.t.Fatalf("%+v", answer.Error)
+		}
+	})
 }
 
 // join connects a user of the account, and says its public key.
@@ -301,6 +303,7 @@ func TestOutagesAreNoFailedLogins(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := listed(pair("service", "pw"))
+		o.Timeout = 100 * time.Millisecond
 		o.Callout = &auth.CalloutOptions{Issuer: publicKey(t, issuer), Account: auth.GlobalAccount, AuthUsers: []string{"service", service}}
 		r := start(t, Options{}, o, broker.Options{})
 		r.t = t
@@ -309,8 +312,12 @@ func TestOutagesAreNoFailedLogins(t *testing.T) {
 		})
 		for range 3 {
 			c := r.dial()
-			c.send(asA)
+			begin := time.Now()
+			c.send(asA + "PING\r\n")
 			c.expectClosed(violationLine)
+			if after := time.Since(begin); after < o.Timeout {
+				t.Errorf("refused after %v: nobody could have come back in that time", after)
+			}
 		}
 		if n := failures(r); n != 0 {
 			t.Errorf("%d logins have failed", n)
@@ -322,4 +329,40 @@ func TestOutagesAreNoFailedLogins(t *testing.T) {
 			t.Errorf("%d logins have failed, and one was a guess", n)
 		}
 	})
+}
+
+// An account that nobody has loaded before may come in while the configuration is replaced. The new
+// directory has not heard of it, and finds out.
+func TestLoginsThatReloadsOvertakeGetIn(t *testing.T) {
+	i := newIssuer(t)
+	asked, answer := make(chan struct{}, 1), make(chan struct{})
+	resolver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if path.Base(q.URL.Path) == i.claims.Subject {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+			<-answer
+			w.Write([]byte(i.encode(i.claims, i.operator)))
+			return
+		}
+		w.Write([]byte(i.encode(jwt.NewAccountClaims(path.Base(q.URL.Path)), i.operator)))
+	}))
+	defer resolver.Close()
+	o := i.options()
+	o.Operator.Preload, o.Operator.Resolver = nil, auth.ResolverOptions{Type: "URL", URL: resolver.URL}
+	r := start(t, Options{}, o, broker.Options{})
+	t.Cleanup(r.server.settings.Load().directory.Close)
+	c, _ := i.send(r, nil)
+	<-asked
+	next, err := auth.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(next.Close)
+	if err := r.server.Reload(Options{}, next); err != nil {
+		t.Fatal(err)
+	}
+	close(answer)
+	c.expect("PONG\r\n")
 }

@@ -147,8 +147,15 @@ const (
 	// maxClosedSubs bounds the subscriptions that are remembered of one connection that has ended.
 	maxClosedSubs = 16
 
-	// maxRefusalLines bounds the log lines about refused clients in refusalWindow.
+	// maxClosedText bounds what they and the client's own words take of it, in bytes: strangers could
+	// fill the memory with long names otherwise.
+	maxClosedText = 1 << 10
+
+	// maxRefusalLines bounds the log lines about refused clients in refusalWindow, maxDenialLines those
+	// about what clients may not do, and maxRemovalLines those about subscriptions that a change took away.
 	maxRefusalLines = 10
+	maxDenialLines  = 10
+	maxRemovalLines = 100
 	refusalWindow   = int64(time.Second)
 )
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/tls"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -82,7 +84,7 @@ func (s *session) ending(why *closing) record {
 func (r record) show() ClientSnapshot {
 	c := ClientSnapshot{
 		ID: r.id, Kind: "Client", Type: "nats", Port: int(r.from.Port()),
-		Start: r.start, LastActivity: r.last, Uptime: r.now.Sub(r.start), Idle: r.now.Sub(r.last),
+		Start: r.start, LastActivity: r.last,
 		RTT: time.Duration(r.rtt) * time.Microsecond, PendingBytes: r.pending,
 		InMsgs: r.traffic.inMsgs, InBytes: r.traffic.inBytes, OutMsgs: r.traffic.outMsgs, OutBytes: r.traffic.outBytes,
 		Subscriptions: r.subscriptions, Subs: r.subs, Account: r.account, TLSFirst: r.tlsFirst, TLSPeer: r.tlsPeer,
@@ -141,6 +143,7 @@ func (g *graveyard) add(r *record, most int) {
 		lean.identity, lean.jwt = &id, ""
 		r.about = &lean
 	}
+	r.trim()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.all) > most { // it was lowered
@@ -156,6 +159,28 @@ func (g *graveyard) add(r *record, most int) {
 		g.next = (g.next + 1) % most
 	}
 }
+
+// trim cuts what takes much room. Most records have nothing of that.
+func (r *record) trim() {
+	left := maxClosedText
+	if a := r.about; a != nil {
+		if len(a.name)+len(a.lang)+len(a.version) > maxClosedText/2 {
+			lean := *a
+			lean.name, lean.lang, lean.version = cutCopy(a.name), cutCopy(a.lang), cutCopy(a.version)
+			a, r.about = &lean, &lean
+		}
+		left -= len(a.name) + len(a.lang) + len(a.version)
+	}
+	for i, sub := range r.subs {
+		if left -= len(sub.Subject) + len(sub.Queue) + len(sub.SID); left < 0 {
+			r.subs = slices.Clone(r.subs[:i])
+			return
+		}
+	}
+}
+
+// cutCopy is cutText without the rest in memory.
+func cutCopy(text string) string { return strings.Clone(cutText(text)) }
 
 // inOrder is a copy, the oldest first. Under mu.
 func (g *graveyard) inOrder() []record {

@@ -1,8 +1,6 @@
 package server
 
 import (
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
@@ -29,6 +27,8 @@ func (s *Server) Reload(o Options, d *auth.Directory) error {
 		return err
 	}
 	s.install(set)
+	// Whoever came in until now may have brought an account with him that d has not heard of yet.
+	d.Inherit(before.directory)
 	s.changes.Add(1)
 	s.abouts.clear()
 	all, seen := s.allUnseen()
@@ -44,6 +44,9 @@ func (s *Server) Reload(o Options, d *auth.Directory) error {
 		})
 	}
 	s.waitSeen(seen)
+	if left := s.removals.rest(); left > 0 {
+		s.log.Info("More clients lost subscriptions that are no longer authorized", "clients", left)
+	}
 	return nil
 }
 
@@ -122,7 +125,7 @@ func (s *session) recheck(set *settings, pushed bool) *closing {
 	if err != nil || set.account(id) != s.peer.Account().Name() {
 		return s.lost(set, err, pushed)
 	}
-	if id.Types != nil && !slices.Contains(id.Types, auth.Standard) {
+	if !id.Admits(auth.Standard) {
 		return errNoLonger
 	}
 	s.about = s.door.server.describe(set, &connectRequest{}, s.about, id)
@@ -137,13 +140,7 @@ func (s *session) recheck(set *settings, pushed bool) *closing {
 	if pushed {
 		renew = s.peer.Renew
 	}
-	for _, sub := range renew(id) {
-		after := " (sid " + strconv.Quote(sub.Tag()) + ")"
-		if sub.Queue() != "" {
-			after = " using queue " + strconv.Quote(sub.Queue()) + after
-		}
-		s.complainOf(wireDeniedSubscribe, []byte(sub.Subject()), after)
-	}
+	s.dropSubs(renew(id))
 	if most := set.maxSubscriptions(id); most > 0 && int64(s.countSubs()) > most {
 		return errMaxSubscriptions
 	}

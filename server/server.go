@@ -38,16 +38,12 @@ type Server struct {
 	settings atomic.Pointer[settings] // replaced by Reload, as a whole
 	lame     atomic.Bool              // INFO says so
 	total    atomic.Uint64            // connections accepted
-	refused  atomic.Uint64            // of those, refused or closed for a mistake
 	slow     atomic.Uint64            // slow consumers closed
 	stale    atomic.Uint64            // stale connections closed
 
-	refusals struct {
-		mu     sync.Mutex
-		window int64 // when it began
-		lines  int   // written in it
-		left   int   // not written
-	}
+	refusals lineLimit // of clients that were refused, or had to be closed
+	denials  lineLimit // of what clients may not do
+	removals lineLimit // of subscriptions that a change took away
 
 	abouts   abouts
 	slowdown slowdown
@@ -236,55 +232,19 @@ func (s *Server) all() []*session {
 func (s *Server) logClosed(c *session, why *closing) {
 	level, left := slog.LevelDebug, 0
 	if why.remedy != "" {
-		s.refused.Add(1)
 		var write bool
-		if write, left = s.mayLogRefusal(); write {
+		if write, left = s.refusals.may(c.conn.ID(), maxRefusalLines); write {
 			level = slog.LevelWarn
 		}
 	}
-	ctx := context.Background()
-	if !s.log.Enabled(ctx, level) {
+	if !s.log.Enabled(context.Background(), level) {
 		return
 	}
-	attrs := []slog.Attr{
-		slog.String("client", c.conn.RemoteAddr().String()),
-		slog.Uint64("cid", c.conn.ID()),
-		slog.String("reason", why.reason),
-	}
-	if c.about != nil {
-		if user := cmp.Or(c.about.identity.User, c.about.claimed); user != "" {
-			attrs = append(attrs, slog.String("user", user))
-		}
-		if c.about.name != "" {
-			attrs = append(attrs, slog.String("name", c.about.name))
-		}
-	}
+	attrs := slices.Insert(c.whoIs(), 2, slog.String("reason", why.reason))
 	message := "client closed"
 	if why.remedy != "" {
 		message = "client refused"
 		attrs = append(attrs, slog.String("remedy", why.remedy))
 	}
-	if left > 0 {
-		attrs = append(attrs, slog.Int("more_like_this", left))
-	}
-	s.log.LogAttrs(ctx, level, message, attrs...)
-}
-
-// mayLogRefusal decides whether another line about a refused client is written now, and how many
-// were not since the last one.
-func (s *Server) mayLogRefusal() (write bool, left int) {
-	r := &s.refusals
-	now := engine.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now-r.window >= refusalWindow {
-		r.window, r.lines = now, 0
-	}
-	if r.lines == maxRefusalLines {
-		r.left++
-		return false, 0
-	}
-	r.lines++
-	left, r.left = r.left, 0
-	return true, left
+	c.logLine(level, message, attrs, left)
 }

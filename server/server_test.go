@@ -52,7 +52,7 @@ func TestBusyClientIsPingedOnce(t *testing.T) {
 		c.expect("PONG\r\n") // and no PING
 		time.Sleep(5 * time.Millisecond)
 	}
-	rows := r.server.Snapshot().(*Snapshot).Clients
+	rows := r.server.Clients(Query{})
 	if len(rows) != 1 || rows[0].RTT <= 0 || rows[0].RTT > time.Second {
 		t.Errorf("rows %+v", rows)
 	}
@@ -194,12 +194,12 @@ func TestSnapshotAddsUp(t *testing.T) {
 	pub.send(strings.Repeat("PUB a 3\r\nxyz\r\n", 10) + "PING\r\n")
 	pub.expect("PONG\r\n")
 	sub.expect(strings.Repeat("MSG a 1 3\r\nxyz\r\n", 10))
-	p := r.server.Snapshot().(*Snapshot)
+	p, rows := r.server.Snapshot().(*Snapshot), r.server.Clients(Query{})
 	if p.ServerName != "s1" || p.Connections != 2 || p.TotalConnections != 2 || p.Subscriptions != 2 ||
-		p.InMsgs != 10 || p.InBytes != 30 || p.OutMsgs != 10 || p.OutBytes != 30 || !p.AuthRequired || len(p.Clients) != 2 {
+		p.InMsgs != 10 || p.InBytes != 30 || p.OutMsgs != 10 || p.OutBytes != 30 || !p.AuthRequired || len(rows) != 2 {
 		t.Errorf("snapshot %+v", p)
 	}
-	for _, row := range p.Clients {
+	for _, row := range rows {
 		if row.Name == "reader" && (row.OutMsgs != 10 || row.OutBytes != 30 || row.Subscriptions != 2) ||
 			row.Name == "" && (row.InMsgs != 10 || row.InBytes != 30) ||
 			time.Since(row.Start) > patience || time.Since(row.Start) < 0 || row.Lang != "go" || row.Version != "1.2" || row.User != "plain" || row.Account != "$G" || row.IP != "127.0.0.1" {
@@ -244,7 +244,9 @@ func TestRefusalsAreLoggedWithRemedyAndInBounds(t *testing.T) {
 		c.send("PUB a 101\r\n")
 		c.expectClosed("-ERR 'Maximum Payload Violation'\r\n")
 	}
-	eventually(t, "all are counted", func() bool { return r.server.refused.Load() == 5*maxRefusalLines })
+	eventually(t, "all are counted", func() bool {
+		return r.server.Status().Closed["Maximum Message Payload Exceeded"] == 5*maxRefusalLines
+	})
 	text := r.logs.String()
 	if !strings.Contains(text, `reason="Maximum Message Payload Exceeded"`) || !strings.Contains(text, "raise max_payload") {
 		t.Errorf("log %.300s", text)

@@ -12,11 +12,11 @@ func (s *session) doCarefulPub(lane *broker.Lane, m *broker.Msg) {
 	allowed := s.about.identity.Perms.MayPublish(m.Subject)
 	switch {
 	case s.isReserved(m.Subject), !allowed && isReservedReply(m.Reply):
-		s.complainOf(wireDeniedPublish, m.Subject, "")
+		s.denyPublish(wireDeniedPublish, m.Subject)
 		*m = broker.Msg{} // it was mapped, and will not be published
 		return
 	case isReservedReply(m.Reply):
-		s.complainOf(wireDeniedReply, m.Reply, "")
+		s.denyPublish(wireDeniedReply, m.Reply)
 		*m = broker.Msg{}
 		return
 	}

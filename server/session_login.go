@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -58,7 +59,7 @@ func (s *session) credentials(set *settings, c *connectRequest) auth.Credentials
 		User: string(c.user), Password: string(c.password), Token: string(c.token),
 		NKey: string(c.nkey), Signature: string(c.signature), JWT: string(c.jwt),
 		Type: auth.Standard, Remote: s.conn.RemoteAddr().Addr(), TLS: s.conn.TLS(),
-		Name: string(c.name), Lang: string(c.lang), Version: string(c.version),
+		Name: string(c.name), Lang: string(c.lang), Version: string(c.version), Protocol: int(c.protocol), ID: s.conn.ID(),
 	}
 	if set.needNonce {
 		given.Nonce = string(s.door.server.appendNonce(nil, s.conn.ID()))
@@ -102,6 +103,15 @@ func (s *session) login(set *settings, c *connectRequest, given auth.Credentials
 			// Reload has passed by a client that was nobody yet. It is treated as one that had just
 			// come in: its user may be gone by now, or be allowed less.
 			id, err = now.directory.Recheck(id)
+			if err == auth.ErrCredentials && now != set {
+				// That directory may not know its account yet, and never waits to find out.
+				if err := s.login(now, kept, given); err != nil {
+					s.end(err)
+					return
+				}
+				s.settle()
+				return
+			}
 		}
 		if err := s.finishLogin(now, kept, &given, id, err); err != nil {
 			s.end(err)
@@ -126,7 +136,7 @@ func (s *session) finishLogin(set *settings, c *connectRequest, given *auth.Cred
 	why := errCredentials
 	switch err {
 	case auth.ErrNoCredentials:
-		why = errNoCredentials
+		why = noCredentials(set.directory)
 	case auth.ErrProxyRequired:
 		why = errProxyRequired
 	case auth.ErrExpired:
@@ -142,6 +152,9 @@ func (s *session) finishLogin(set *settings, c *connectRequest, given *auth.Cred
 			server.slowdown.failed(given, set.MaxFailedLogins, engine.Now())
 		}
 		why = whyNot(err)
+		if errors.Is(err, auth.ErrNoAnswer) {
+			return s.refuseLater(c, why, set.directory.Timeout())
+		}
 	}
 	return s.refuse(c, why)
 }
@@ -155,6 +168,13 @@ func isGuess(err error) bool {
 	return !more
 }
 
+// noCredentials is errNoCredentials with what would do.
+func noCredentials(d *auth.Directory) *closing {
+	why := *errNoCredentials
+	why.remedy += ": give it " + d.Wanted()
+	return &why
+}
+
 // whyNot is errCredentials with what else an error says, for the log.
 func whyNot(err error) *closing {
 	if err == auth.ErrCredentials {
@@ -163,6 +183,19 @@ func whyNot(err error) *closing {
 	why := *errCredentials
 	why.remedy = cutText(strings.TrimPrefix(err.Error(), auth.ErrCredentials.Error()+": "))
 	return &why
+}
+
+// refuseLater is refuse for a client about which there is nobody to ask. nats-server waits for an answer
+// that does not come, and what clients do depends on that: some give up for good when they have been
+// refused twice, which must take longer than a service needs to come back.
+func (s *session) refuseLater(c *connectRequest, why *closing, wait time.Duration) error {
+	kept := c.clone()
+	s.flags |= isAway
+	s.conn.Rest(wait + time.Second) // longer than the timer
+	time.AfterFunc(wait, func() {
+		s.conn.Post(func(*engine.Loop) { s.end(s.refuse(kept, why)) })
+	})
+	return nil
 }
 
 // refuse tells a client that it does not come in, and remembers for the log who it said it was.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"encoding/json"
-	"strconv"
 
 	"github.com/edgebus-io/edgebus/broker"
 	"github.com/edgebus-io/edgebus/engine"
@@ -106,7 +105,7 @@ func (s *session) doPub(lane *broker.Lane, w *work) {
 func (s *session) publish(lane *broker.Lane, m *broker.Msg) (ok bool) {
 	delivered, err := s.peer.Publish(lane, m)
 	if err != nil {
-		s.complainOf(wireDeniedPublish, m.Subject, "")
+		s.denyPublish(wireDeniedPublish, m.Subject)
 		return false
 	}
 	if delivered == 0 && len(m.Reply) > 0 && s.is(wantsNoResponders) {
@@ -211,18 +210,8 @@ func (s *session) doSub(w *work) {
 	switch err {
 	case nil, broker.ErrTagInUse:
 		s.sayOK()
-	case broker.ErrSubscribeDenied:
-		if len(op.Queue) > 0 {
-			s.complainOf(wireDeniedSubscribe, op.Subject, " using queue "+strconv.Quote(string(op.Queue)))
-		} else {
-			s.complainOf(wireDeniedSubscribe, op.Subject, "")
-		}
-	case broker.ErrTooManyTokens:
-		s.complainOf(wireDeniedSubscribe, op.Subject, ", too many tokens")
-	case broker.ErrMaxSubscriptions:
-		s.complain(wireMaxSubscriptions)
 	default:
-		s.complain(wireInvalidSubject)
+		s.denySub(op, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"math"
 	"runtime"
 	"slices"
@@ -10,84 +11,78 @@ import (
 	"github.com/edgebus-io/edgebus/engine"
 )
 
-// A Snapshot is what monitoring shows of a server. Names are those of nats-server's pages.
+// A Snapshot is what there is to show of a server. How it is shown is up to whoever asks.
 type Snapshot struct {
-	ServerID         string            `json:"server_id"`
-	ServerName       string            `json:"server_name"`
-	Version          string            `json:"version"`
-	OwnVersion       string            `json:"edgebus_version,omitempty"`
-	Proto            int               `json:"proto"`
-	Go               string            `json:"go"`
-	Host             string            `json:"host"`
-	Port             int               `json:"port"`
-	AuthRequired     bool              `json:"auth_required,omitempty"`
-	TLSRequired      bool              `json:"tls_required,omitempty"`
-	TLSVerify        bool              `json:"tls_verify,omitempty"`
-	TLSTimeout       float64           `json:"tls_timeout,omitempty"` // seconds
-	MaxConnections   int               `json:"max_connections"`
-	PingInterval     time.Duration     `json:"ping_interval"`
-	PingMax          int               `json:"ping_max"`
-	AuthTimeout      float64           `json:"auth_timeout"` // seconds
-	MaxControlLine   int               `json:"max_control_line"`
-	MaxPayload       int               `json:"max_payload"`
-	Start            time.Time         `json:"start"`
-	Now              time.Time         `json:"now"`
-	LameDuck         bool              `json:"lame_duck,omitempty"`
-	Connections      int               `json:"connections"`
-	TotalConnections uint64            `json:"total_connections"`
-	InMsgs           uint64            `json:"in_msgs"`
-	InBytes          uint64            `json:"in_bytes"`
-	OutMsgs          uint64            `json:"out_msgs"`
-	OutBytes         uint64            `json:"out_bytes"`
-	SlowConsumers    uint64            `json:"slow_consumers"`
-	StaleConnections uint64            `json:"stale_connections"`
-	Refused          uint64            `json:"refused_connections"`
-	Subscriptions    int               `json:"subscriptions"`
-	Closed           map[string]uint64 `json:"closed"` // connections that have ended, by reason
-	Accounts         map[string]int    `json:"-"`      // connections of each account that has any
-	Clients          []ClientSnapshot  `json:"-"`
+	ServerID         string
+	ServerName       string
+	Version          string
+	Proto            int
+	Go               string
+	Host             string
+	Port             int
+	AuthRequired     bool
+	TLSRequired      bool
+	TLSVerify        bool
+	TLSTimeout       float64 // seconds
+	MaxConnections   int
+	PingInterval     time.Duration
+	PingMax          int
+	AuthTimeout      float64 // seconds
+	MaxControlLine   int
+	MaxPayload       int
+	Start            time.Time
+	Now              time.Time
+	Connections      int
+	TotalConnections uint64
+	InMsgs           uint64
+	InBytes          uint64
+	OutMsgs          uint64
+	OutBytes         uint64
+	SlowConsumers    uint64
+	StaleConnections uint64
+	Subscriptions    int
+	Closed           map[string]uint64 // connections that have ended, by reason
+	Accounts         map[string]int    // connections of each account that has any
 }
 
 // A ClientSnapshot is one row of the page of connections.
 type ClientSnapshot struct {
-	ID            uint64        `json:"cid"`
-	Kind          string        `json:"kind"`
-	Type          string        `json:"type"`
-	IP            string        `json:"ip"`
-	Port          int           `json:"port"`
-	Start         time.Time     `json:"start"`
-	LastActivity  time.Time     `json:"last_activity"`
-	Stop          time.Time     `json:"-"` // zero while it is open
-	Reason        string        `json:"reason,omitempty"`
-	RTT           time.Duration `json:"-"`
-	Uptime        time.Duration `json:"-"`
-	Idle          time.Duration `json:"-"`
-	PendingBytes  int           `json:"pending_bytes"`
-	InMsgs        uint64        `json:"in_msgs"`
-	OutMsgs       uint64        `json:"out_msgs"`
-	InBytes       uint64        `json:"in_bytes"`
-	OutBytes      uint64        `json:"out_bytes"`
-	Subscriptions int           `json:"subscriptions"`
-	Name          string        `json:"name,omitempty"`
-	Lang          string        `json:"lang,omitempty"`
-	Version       string        `json:"version,omitempty"`
-	TLSVersion    string        `json:"tls_version,omitempty"`
-	TLSCipher     string        `json:"tls_cipher_suite,omitempty"`
-	TLSFirst      bool          `json:"tls_first,omitempty"`
-	TLSPeer       []byte        `json:"-"` // the client's certificate in DER, if Query.Certificates asked for it
+	ID            uint64
+	Kind          string
+	Type          string
+	IP            string
+	Port          int
+	Start         time.Time
+	LastActivity  time.Time
+	Stop          time.Time // zero while it is open
+	Reason        string
+	RTT           time.Duration
+	PendingBytes  int
+	InMsgs        uint64
+	OutMsgs       uint64
+	InBytes       uint64
+	OutBytes      uint64
+	Subscriptions int
+	Name          string
+	Lang          string
+	Version       string
+	TLSVersion    string
+	TLSCipher     string
+	TLSFirst      bool
+	TLSPeer       []byte // the client's certificate in DER, if Query.Certificates asked for it
 
 	// User is a name, or the public key of an nkey or JWT user; of a token it only says that there
 	// was one. Of a client that was refused, or that nobody asks who it is, it is who it says it is.
-	User    string    `json:"authorized_user,omitempty"`
-	Account string    `json:"account,omitempty"`
-	NameTag string    `json:"name_tag,omitempty"`   // a user JWT's name claim
-	Issuer  string    `json:"issuer_key,omitempty"` // who signed it
-	Tags    []string  `json:"tags,omitempty"`       // its tags
-	Expires time.Time `json:"-"`                    // zero: never
+	User    string
+	Account string
+	NameTag string    // a user JWT's name claim
+	Issuer  string    // who signed it
+	Tags    []string  // its tags
+	Expires time.Time // zero: never
 
-	Perms *auth.Permissions `json:"-"` // nil: everything; of an ended one it may be unknown
+	Perms *auth.Permissions // nil: everything; of an ended one it may be unknown
 
-	Subs []SubSnapshot `json:"-"` // if Query.Subscriptions asked for them; of an ended one the first few
+	Subs []SubSnapshot // if Query.Subscriptions asked for them; of an ended one the first few
 }
 
 // A SubSnapshot is one subscription.
@@ -125,45 +120,42 @@ const (
 	snapshotPatience = 250 * time.Millisecond
 )
 
-// Snapshot returns a *Snapshot with a row for each open connection, and their sums.
+// Snapshot returns a *Snapshot. It asks each connection for what it has moved.
 func (s *Server) Snapshot() any {
 	p := s.Status()
 	s.mu.Lock()
 	past := s.past
 	s.mu.Unlock()
 	p.InMsgs, p.InBytes, p.OutMsgs, p.OutBytes = past.inMsgs, past.inBytes, past.outMsgs, past.outBytes
-	p.Clients = s.Clients(Query{})
-	for i := range p.Clients {
-		c := &p.Clients[i]
-		p.InMsgs += c.InMsgs
-		p.InBytes += c.InBytes
-		p.OutMsgs += c.OutMsgs
-		p.OutBytes += c.OutBytes
-		p.Subscriptions += c.Subscriptions
-	}
+	q := Query{}
+	q.each(s.all(), func(r *record) {
+		p.InMsgs += r.traffic.inMsgs
+		p.InBytes += r.traffic.inBytes
+		p.OutMsgs += r.traffic.outMsgs
+		p.OutBytes += r.traffic.outBytes
+		p.Subscriptions += r.subscriptions
+	})
 	return p
 }
 
-// Status is a Snapshot without what connections would have to be asked for: rows, messages and bytes.
-// It costs the same however many there are.
+// Status is a Snapshot without what connections would have to be asked for: messages, bytes and
+// subscriptions. It costs the same however many there are.
 func (s *Server) Status() *Snapshot {
 	set := s.settings.Load()
 	p := &Snapshot{
-		ServerID: s.id, ServerName: set.ServerName, Version: featureLevel, OwnVersion: set.Version,
+		ServerID: s.id, ServerName: set.ServerName, Version: featureLevel,
 		Proto: 1, Go: runtime.Version(), AuthRequired: set.directory.Required(), MaxConnections: set.MaxConnections,
 		PingInterval: set.PingInterval, PingMax: set.PingMax, AuthTimeout: set.directory.Timeout().Seconds(),
 		MaxControlLine: set.MaxControlLine, MaxPayload: set.MaxPayload, Start: s.start, Now: time.Now(),
-		LameDuck: s.lame.Load(), TotalConnections: s.total.Load(), SlowConsumers: s.slow.Load(),
-		StaleConnections: s.stale.Load(), Refused: s.refused.Load(), Closed: make(map[string]uint64), Accounts: make(map[string]int),
+		TotalConnections: s.total.Load(), SlowConsumers: s.slow.Load(),
+		StaleConnections: s.stale.Load(), Closed: make(map[string]uint64), Accounts: make(map[string]int),
 	}
 	if t := set.TLS; t != nil {
 		p.TLSRequired, p.TLSVerify, p.TLSTimeout = !t.Security.MayBePlain, t.Verify, t.Security.Timeout.Seconds()
 	}
+	p.Host, p.Port = s.Address()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for d := range s.doors {
-		p.Host, p.Port = d.host, d.port
-	}
 	for word, n := range s.reasons {
 		p.Closed[word] = n
 	}
@@ -197,21 +189,9 @@ func (s *Server) Clients(q Query) (to []ClientSnapshot) {
 				all = []*session{c}
 			}
 		}
-		for len(all) > 0 {
-			n := min(len(all), snapshotBatch)
-			to = q.rows(to, all[:n])
-			all = all[n:]
-		}
+		q.each(all, func(r *record) { to = append(to, r.show()) })
 	}
-	slices.SortStableFunc(to, func(a, b ClientSnapshot) int {
-		switch {
-		case a.ID < b.ID:
-			return -1
-		case a.ID > b.ID:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(to, func(a, b ClientSnapshot) int { return cmp.Compare(a.ID, b.ID) })
 	return to
 }
 
@@ -223,8 +203,17 @@ func (q *Query) wants(r *record) bool {
 	return q.User == "" || r.about != nil && (r.about.identity.User == q.User || r.about.claimed == q.User)
 }
 
-// rows asks some sessions for their rows.
-func (q *Query) rows(to []ClientSnapshot, of []*session) []ClientSnapshot {
+// each calls f with a record of each of these sessions that is asked for.
+func (q *Query) each(of []*session, f func(*record)) {
+	for len(of) > 0 {
+		n := min(len(of), snapshotBatch)
+		q.batch(of[:n], f)
+		of = of[n:]
+	}
+}
+
+// batch is each for sessions that are asked at the same time.
+func (q *Query) batch(of []*session, f func(*record)) {
 	type row struct {
 		record
 		wanted bool
@@ -245,13 +234,12 @@ func (q *Query) rows(to []ClientSnapshot, of []*session) []ClientSnapshot {
 		select {
 		case r := <-ready:
 			if r.wanted {
-				to = append(to, r.show())
+				f(&r.record)
 			}
 		case <-patience.C:
-			return to
+			return
 		}
 	}
-	return to
 }
 
 // addDetails puts into r what takes much room. Owner only.
@@ -271,6 +259,26 @@ func (s *session) outTraffic() (t traffic) {
 		s.conn.End()
 	}
 	return t
+}
+
+// Version is the version of nats-server that clients are told.
+func (s *Server) Version() string { return featureLevel }
+
+// Address is what INFO says of where clients connect; nothing while nobody can.
+func (s *Server) Address() (host string, port int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for d := range s.doors {
+		host, port = d.host, d.port
+	}
+	return host, port
+}
+
+// Connections is how many connections an account has.
+func (s *Server) Connections(account string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.members[account])
 }
 
 // find is the session of a connection, or nil.

@@ -103,6 +103,22 @@ func TestPlainTextWhereTLSIsRequiredIsClosed(t *testing.T) {
 	eventually(t, "it is counted", func() bool { return r.server.Status().Closed["TLS Handshake Failure"] == 1 })
 }
 
+func TestHandshakesThatFailAreLoggedWithARemedy(t *testing.T) {
+	o := Options{TLS: securely(t)}
+	o.TLS.Security.Config.ClientAuth = tls.RequireAndVerifyClientCert
+	r := start(t, o, auth.Options{}, broker.Options{})
+	tls.Client(r.dial().conn, &tls.Config{ServerName: "x"}).Handshake()
+	r.logged(`reason="TLS Handshake Failure"`, "remedy=\"the client does not", "bad certificate")
+	c := r.dial()
+	nc := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
+	nc.Handshake()
+	nc.Read(make([]byte, 1))
+	r.logged(`reason="TLS Handshake Failure"`, "remedy=\"the client shows no certificate")
+	if strings.Contains(r.logs.String(), "engine:") {
+		t.Errorf("log:\n%s", r.logs)
+	}
+}
+
 func TestNoHandshakeInTimeIsClosed(t *testing.T) {
 	o := Options{TLS: securely(t)}
 	o.TLS.Security.Timeout = 50 * time.Millisecond

@@ -80,7 +80,8 @@ func withoutSecrets(line []byte) []byte {
 		}
 		key := stringEnd(line[i+1:])
 		end := i + 1 + key
-		secret := false
+		// A key with an escape in it may be any of them.
+		secret := bytes.IndexByte(line[i+1:end], '\\') >= 0
 		for _, k := range secretKeys {
 			secret = secret || bytes.EqualFold(bytes.Trim(line[i+1:end], `"`), k)
 		}
@@ -89,11 +90,11 @@ func withoutSecrets(line []byte) []byte {
 		if !secret {
 			continue
 		}
-		rest := bytes.TrimLeft(line, " \t")
+		rest := bytes.TrimLeft(line, jsonBlanks)
 		if len(rest) == 0 || rest[0] != ':' {
 			continue
 		}
-		rest = bytes.TrimLeft(rest[1:], " \t")
+		rest = bytes.TrimLeft(rest[1:], jsonBlanks)
 		if len(rest) > 0 && rest[0] == '"' {
 			rest = rest[1+stringEnd(rest[1:]):]
 		} else if stop := bytes.IndexAny(rest, ",}"); stop >= 0 {
@@ -106,6 +107,9 @@ func withoutSecrets(line []byte) []byte {
 	}
 	return append(out, line...)
 }
+
+// jsonBlanks may stand between any two things of JSON (RFC 8259, section 2).
+const jsonBlanks = " \t\r\n"
 
 // stringEnd is how much of b belongs to the JSON string that b is inside of, its last quote included.
 func stringEnd(b []byte) int {

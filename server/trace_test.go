@@ -11,6 +11,8 @@ func TestTraceShowsNoSecrets(t *testing.T) {
 		`CONNECT {"pass" : "s3\"cret","name":"x"}`:                `CONNECT {"pass":"[REDACTED]","name":"x"}`,
 		`CONNECT {"PASS":"s3cret","auth_token":"s3cret","sig":1}`: `CONNECT {"PASS":"[REDACTED]","auth_token":"[REDACTED]","sig":"[REDACTED]"}`,
 		`CONNECT {"name":"pass","x":"jwt"}`:                       `CONNECT {"name":"pass","x":"jwt"}`,
+		"CONNECT {\"pass\"\r: \r\"s3cret\"}":                      `CONNECT {"pass":"[REDACTED]"}`,
+		`CONNECT {"p\u0061ss":"s3cret"}`:                          `CONNECT {"p\u0061ss":"[REDACTED]"}`,
 		`CONNECT {"pass":"s3cret`:                                 `CONNECT {"pass":"[REDACTED]"`,
 		`CONNECT {"pass":s3cret`:                                  `CONNECT {"pass":"[REDACTED]"`,
 		`CONNECT {"pass`:                                          `CONNECT {"pass`,

@@ -31,13 +31,14 @@ type asker struct {
 type reply struct{ header, payload []byte }
 
 func (a *asking) init() {
-	a.prefix = "_INBOX." + newID()
+	// As nats-server's, for services whose permissions name where they may answer.
+	a.prefix = "$SYS._INBOX." + newID()[:8]
 	a.askers = make(map[string]*asker)
 	a.waiting = make(map[string]chan<- reply)
 }
 
 // Request sends a message in an account and waits for an answer. It blocks, so no loop may call it.
-// The error is ErrNobody if nobody has taken the request.
+// If nobody has taken the request, it is an error at once.
 func (s *System) Request(ctx context.Context, account, subject string, header map[string]string, payload []byte) (answer []byte, answerHeader map[string]string, err error) {
 	answers := make(chan reply, 1)
 	delivered := make(chan int, 1)
@@ -47,7 +48,7 @@ func (s *System) Request(ctx context.Context, account, subject string, header ma
 	}
 	defer s.asking.end(inbox)
 	if !s.publish(&outgoing{peer: from.peer, subject: subject, reply: inbox, header: encodeHeader(header), payload: payload, delivered: delivered}) {
-		return nil, nil, fmt.Errorf("system: request %s in account %s: %w", subject, account, ErrBusy)
+		return nil, nil, fmt.Errorf("system: request %s in account %s: %w", subject, account, errBusy)
 	}
 	for {
 		select {
@@ -55,7 +56,7 @@ func (s *System) Request(ctx context.Context, account, subject string, header ma
 			return r.payload, decodeHeader(r.header), nil
 		case n := <-delivered:
 			if n == 0 {
-				return nil, nil, fmt.Errorf("system: request %s in account %s: %w", subject, account, ErrNobody)
+				return nil, nil, fmt.Errorf("system: request %s in account %s: %w", subject, account, errNobody)
 			}
 			delivered = nil
 		case <-s.stopping:
@@ -75,7 +76,7 @@ func (a *asking) begin(account *broker.Account, answers chan<- reply) (*asker, s
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.waiting) >= maxAsking {
-		return nil, "", ErrBusy
+		return nil, "", errBusy
 	}
 	a.last++
 	inbox := a.prefix + "." + strconv.FormatUint(a.last, 36)
@@ -94,7 +95,7 @@ func (a *asking) asker(account *broker.Account) (*asker, error) {
 		return from, nil
 	}
 	if len(a.askers) >= maxAskingAccounts {
-		return nil, ErrBusy
+		return nil, errBusy
 	}
 	from := &asker{asking: a}
 	from.peer = account.Attach(nil, from, broker.Traits{NoEcho: true, Own: true})

@@ -5,10 +5,10 @@ import "errors"
 var (
 	// ErrSilent: a page does not answer this request, and nothing is sent.
 	ErrSilent = errors.New("system: not for us")
-	// ErrBusy: so many requests of our own are waiting for answers, or so much to publish.
-	ErrBusy = errors.New("system: too much is waiting")
-	// ErrNobody: nobody has subscribed to what Request asks.
-	ErrNobody = errors.New("system: nobody answers there")
+	// errBusy: so many requests of our own are waiting for answers, or so much to publish.
+	errBusy = errors.New("system: too much is waiting")
+	// errNobody: nobody has subscribed to what Request asks.
+	errNobody = errors.New("system: nobody answers there")
 	// ErrStopped: Request was called after Shutdown.
 	ErrStopped = errors.New("system: stopped")
 )

@@ -14,7 +14,6 @@ import (
 
 // The codes in answers are those of HTTP.
 const (
-	codeDone   = 200
 	codeBad    = 400
 	codeFailed = 500
 	codeBusy   = 503
@@ -103,15 +102,15 @@ func (s *System) table() map[string]handler {
 	table := make(map[string]handler)
 	add := func(filter string, slow bool, do func(*request)) { table[filter] = handler{filter, slow, do} }
 
-	server := func(name string, slow bool, do func(*request)) {
-		add("$SYS.REQ.SERVER.PING."+name, slow, do)
-		add("$SYS.REQ.SERVER."+id+"."+name, slow, do)
+	server := func(name string, do func(*request)) {
+		add("$SYS.REQ.SERVER.PING."+name, false, do)
+		add("$SYS.REQ.SERVER."+id+"."+name, false, do)
 	}
 	add("$SYS.REQ.SERVER.PING", false, s.howAreYou)
-	server("STATSZ", false, s.howAreYou)
-	server("IDZ", false, s.idz)
+	server("STATSZ", s.howAreYou)
+	server("IDZ", s.idz)
 	for name, page := range o.Pages {
-		server(name, name == "PROFILEZ", func(r *request) { s.respond(r, func() (any, error) { return page(r.body) }) })
+		server(name, func(r *request) { s.respond(r, func() (any, error) { return page(r.body) }) })
 	}
 	for name, page := range o.Commands {
 		add("$SYS.REQ.SERVER."+id+"."+name, true, func(r *request) { s.respond(r, func() (any, error) { return page(r.body) }) })

@@ -77,6 +77,9 @@ func (s *System) Shutdown(ctx context.Context) error {
 	s.unwatch()
 	s.peer.Detach()
 	s.asking.close()
+	if n := s.lost.Load(); n > 0 {
+		s.options.Logger.Warn("The system account has lost requests and events, because more came than could be dealt with", "lost", n)
+	}
 	return nil
 }
 
@@ -109,9 +112,6 @@ func (s *System) send(o *outgoing) {
 	case <-s.stopping:
 	}
 }
-
-// Lost is how many requests and events were not taken because there were too many.
-func (s *System) Lost() uint64 { return s.lost.Load() }
 
 // publishAll owns the lane.
 func (s *System) publishAll() {

@@ -170,7 +170,7 @@ func TestLimitsOfClientsAreNotOurs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := s.Request(t.Context(), "A", "svc", nil, nil); !errors.Is(err, ErrNobody) {
+		if _, _, err := s.Request(t.Context(), "A", "svc", nil, nil); !errors.Is(err, errNobody) {
 			t.Errorf("a request of ours: %v", err)
 		}
 		for _, a := range b.Accounts() {
@@ -379,8 +379,8 @@ func TestRequestsBeyondTheBoundAreNotTaken(t *testing.T) {
 		for range 2 * maxRequests {
 			taken += c.publish(t, "$SYS.REQ.SERVER.PING.IDZ", "inbox", "", "")
 		}
-		if taken != maxRequests || s.Lost() != maxRequests {
-			t.Errorf("%d were taken and %d lost, want %d", taken, s.Lost(), maxRequests)
+		if taken != maxRequests || s.lost.Load() != maxRequests {
+			t.Errorf("%d were taken and %d lost, want %d", taken, s.lost.Load(), maxRequests)
 		}
 		close(release)
 		synctest.Wait()
@@ -433,7 +433,7 @@ func TestOurOwnRequestsAreAnswered(t *testing.T) {
 		if got := service.take(); len(got) != 1 || got[0] != "svc.login|NATS/1.0\r\nK: v\r\n\r\n|hello" {
 			t.Errorf("the service got %q", got)
 		}
-		if _, _, err := s.Request(t.Context(), "A", "nobody", nil, nil); !errors.Is(err, ErrNobody) {
+		if _, _, err := s.Request(t.Context(), "A", "nobody", nil, nil); !errors.Is(err, errNobody) {
 			t.Errorf("nobody there: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
