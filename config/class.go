@@ -55,7 +55,11 @@ func Empty(value any) bool {
 
 // nearest finds the known name that a wrong one was probably meant to be.
 func nearest(wrong string, known []string) string {
-	best, bestDistance := "", max(2, len(wrong)/3)+1 // beyond that, a hint would be a guess
+	letters := max(2, len(wrong)/3) // beyond that, a hint would be a guess
+	if len(wrong) <= 4 {
+		letters = 1
+	}
+	best, bestDistance := "", letters+1
 	for _, name := range known {
 		switch d := distance(wrong, name, bestDistance+1); {
 		case d < bestDistance, d == bestDistance && best != "" && name < best:

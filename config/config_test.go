@@ -113,7 +113,7 @@ func TestEveryTypeIsRead(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)
 	}
-	if place, ok := result.Place("log_file"); !ok || place.Line != 11 {
+	if place, ok := result.places["log_file"]; !ok || place.Line != 11 {
 		t.Errorf("log_file given as logfile is at %v %v, want line 11", place, ok)
 	}
 	if result.Has("no_such") {
@@ -175,6 +175,14 @@ func TestProblemsHavePlaceAndRemedy(t *testing.T) {
 				t.Errorf("%#v has no place", err)
 			}
 		})
+	}
+}
+
+// Two letters of three are another word: variables, most of the time, and not "tls".
+func TestAShortWordGetsNoFarFetchedHint(t *testing.T) {
+	_, err := Parse("x.conf", "TOK: abc", &sample{}, sampleClasses)
+	if want := `x.conf:1:1: unknown field "TOK"`; err == nil || err.Error() != want {
+		t.Errorf("\n got %v\nwant %s", err, want)
 	}
 }
 
@@ -240,7 +248,7 @@ func TestIncludesBringKeysAndVariables(t *testing.T) {
 	if got.Port != 4333 || got.Auth == nil || got.Auth.Password != "b" {
 		t.Errorf("got %+v %+v", got, got.Auth)
 	}
-	if place, _ := result.Place("authorization.password"); !strings.HasSuffix(place.String(), "inner.conf:2:1") {
+	if place := result.places["authorization.password"]; !strings.HasSuffix(place.String(), "inner.conf:2:1") {
 		t.Errorf("password is at %v", place)
 	}
 }

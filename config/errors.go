@@ -51,6 +51,15 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// With adds warnings to what is wrong, in the order of the file and marked as such.
+func (p Problems) With(warnings []Problem) Problems {
+	all := slices.Clone(p)
+	for _, warning := range warnings {
+		all = append(all, Problem{warning.Place, "warning: " + warning.Text})
+	}
+	return sortProblems(all)
+}
+
 // sortProblems puts problems in the order in which a reader meets their places, and drops
 // repetitions: a block that two variables refer to would report its mistakes twice.
 func sortProblems(problems []Problem) []Problem {

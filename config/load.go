@@ -31,14 +31,7 @@ type Result struct {
 	Digest string
 
 	file   string
-	places map[string]Place
-}
-
-// Place says where a key stands, by its full name ("authorization.timeout"), whichever of its
-// names was used. ok is false if the configuration does not have it.
-func (r *Result) Place(key string) (place Place, ok bool) {
-	place, ok = r.places[key]
-	return place, ok
+	places map[string]Place // by full names of keys ("authorization.timeout"), whichever of their names was used
 }
 
 // Has reports whether the configuration has a key.
@@ -193,7 +186,7 @@ func (r *reader) finish(name string, root map[string]any, err error, into any, c
 		d.warnings = append(d.warnings, s.warnings...)
 	}
 	if len(d.problems) > 0 {
-		return nil, Problems(sortProblems(d.problems))
+		return nil, Problems(sortProblems(d.problems)).With(d.warnings)
 	}
 	digest, err := digestOf(tree)
 	if err != nil {

@@ -80,15 +80,16 @@ var forbidden = []struct{ from, to, cost string }{
 // thirdParty maps a module, or a package of one, to the folders that may import it. Everything else
 // in the main module stands on the standard library.
 var thirdParty = map[string]string{
-	"github.com/nats-io/nkeys":               "auth leafnode client",
-	"github.com/nats-io/jwt/v2":              "auth",
-	"golang.org/x/crypto/bcrypt":             "auth",
-	"github.com/klauspost/compress/s2":       "leafnode store",
-	"github.com/klauspost/compress/flate":    "transport/websocket",
-	"github.com/gobwas/ws":                   "transport/websocket",
-	"github.com/pion/dtls/v2":                "transport/dtls client/dtls",
-	"github.com/nats-io/nats-server/v2/conf": "config",
-	"golang.org/x/sys/unix":                  "engine store",
+	"github.com/nats-io/nkeys":                      "auth leafnode client",
+	"github.com/nats-io/jwt/v2":                     "auth",
+	"golang.org/x/crypto/bcrypt":                    "auth",
+	"golang.org/x/crypto/x509roots/fallback/bundle": "transport/certs",
+	"github.com/klauspost/compress/s2":              "leafnode store",
+	"github.com/klauspost/compress/flate":           "transport/websocket",
+	"github.com/gobwas/ws":                          "transport/websocket",
+	"github.com/pion/dtls/v2":                       "transport/dtls client/dtls",
+	"github.com/nats-io/nats-server/v2/conf":        "config",
+	"golang.org/x/sys/unix":                         "engine store",
 }
 
 // heavy are packages of the standard library that production code does without, each with what it costs.

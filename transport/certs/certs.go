@@ -68,9 +68,6 @@ func Load(o *Options) (*Server, error) {
 // Config is for listeners, and the same each time: a handshake asks it for what is current.
 func (s *Server) Config() *tls.Config { return s.config }
 
-// Replace puts what next holds in place of what s holds, as a whole: handshakes from now on use it.
-func (s *Server) Replace(next *Server) { s.current.Store(next.current.Load()) }
-
 // OnRefresh has f told, from any goroutine, when files have changed: they are used from now on, or
 // err says why they cannot be, and the old ones stay.
 func (s *Server) OnRefresh(f func(err error)) {
@@ -101,7 +98,7 @@ func (s *Server) Refresh() (changed bool, err error) {
 	}
 	l, err := load(&old.options, true)
 	if err == nil && !s.current.CompareAndSwap(old, l) {
-		return true, nil // Replace was faster, and knows better
+		return true, nil // somebody else has looked, and was faster
 	}
 	text := ""
 	if err != nil {
@@ -168,20 +165,8 @@ func (s *Server) Verifies() bool {
 	return s.current.Load().config.ClientAuth == tls.RequireAndVerifyClientCert
 }
 
-// Maps reports whether a client's certificate says who it is.
-func (s *Server) Maps() bool { return s.current.Load().options.VerifyAndMap }
-
 // NotAfter is when the first of the certificates expires.
 func (s *Server) NotAfter() time.Time { return s.current.Load().notAfter }
-
-// Fingerprints are those of the certificates, in their order.
-func (s *Server) Fingerprints() []string {
-	var all []string
-	for _, one := range s.current.Load().config.Certificates {
-		all = append(all, Fingerprint(one.Leaf))
-	}
-	return all
-}
 
 // Warnings are what the operator should know of what is in use.
 func (s *Server) Warnings() []string { return slices.Clone(s.current.Load().warnings) }
@@ -198,7 +183,14 @@ func KeyFingerprint(c *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ClientConfig is for a link that we dial to the host serverName.
+// CheckClient says what is wrong with o for ClientConfig. Unlike that it does not look at the system's
+// authorities, which takes a while on small machines, and may never be needed.
+func CheckClient(o *Options) error {
+	_, err := load(o, false)
+	return err
+}
+
+// ClientConfig is for a link that we dial to the host serverName. Without ca_file it trusts Roots.
 func ClientConfig(o *Options, serverName string) (*tls.Config, error) {
 	l, err := load(o, false)
 	if err != nil {
@@ -206,6 +198,9 @@ func ClientConfig(o *Options, serverName string) (*tls.Config, error) {
 	}
 	c := l.config
 	c.ServerName, c.InsecureSkipVerify = serverName, o.Insecure
+	if c.RootCAs == nil && !o.Insecure {
+		c.RootCAs = Roots()
+	}
 	if pins := o.PinnedCerts; len(pins) > 0 {
 		c.VerifyConnection = func(state tls.ConnectionState) error { return pins.check(&state) }
 	}

@@ -18,8 +18,8 @@ func TestHandshakeShowsTheCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := Fingerprint(state.PeerCertificates[0]); len(s.Fingerprints()) != 1 || got != s.Fingerprints()[0] {
-		t.Errorf("the client saw %s, the server has %v", got, s.Fingerprints())
+	if got := Fingerprint(state.PeerCertificates[0]); got != inUse(s) {
+		t.Errorf("the client saw %s, the server has %v", got, inUse(s))
 	}
 	if left := time.Until(s.NotAfter()); left < year-time.Hour || left > year {
 		t.Errorf("expires in %v", left)
@@ -27,7 +27,7 @@ func TestHandshakeShowsTheCertificate(t *testing.T) {
 	if len(s.Warnings()) > 0 {
 		t.Error(s.Warnings())
 	}
-	if s.Timeout() != 2*time.Second || s.Verifies() || s.Maps() || !s.Allow() {
+	if s.Timeout() != 2*time.Second || s.Verifies() || !s.Allow() {
 		t.Error("defaults are others than nats-server's")
 	}
 }
@@ -53,7 +53,7 @@ func TestVerifyLetsInWhoHasACertificate(t *testing.T) {
 	options := o.options()
 	options.CAFile, options.VerifyAndMap = o.file("ca.pem"), true
 	s := o.load(options)
-	if !s.Verifies() || !s.Maps() {
+	if !s.Verifies() {
 		t.Error("verify_and_map is not verify")
 	}
 	if _, err, serverErr := shake(s, o.client("bus.example")); err == nil || serverErr == nil {
@@ -122,26 +122,8 @@ func TestLinkChecksTheOtherSide(t *testing.T) {
 	}
 }
 
-// A reload is all or nothing, and reaches the next handshake of listeners that stay open.
-func TestReplaceReachesTheNextHandshake(t *testing.T) {
-	o := newOffice(t)
-	s := o.load(o.options())
-	held := s.Config()
-	options := &Options{Certs: []Pair{o.valid("second", "second.example")}, Timeout: 5 * time.Second, CAFile: o.file("ca.pem"), Verify: true}
-	s.Replace(o.load(options))
-	if s.Config() != held {
-		t.Error("a listener would have to be told")
-	}
-	if _, err, _ := shake(s, o.client("second.example")); err == nil {
-		t.Error("verify of the new configuration is not looked at")
-	}
-	if _, err, _ := shake(s, o.client("second.example", o.valid("client", "device"))); err != nil {
-		t.Error(err)
-	}
-	if s.Timeout() != 5*time.Second {
-		t.Error("timeout stays")
-	}
-}
+// inUse is the fingerprint of the certificate that handshakes use now.
+func inUse(s *Server) string { return Fingerprint(s.current.Load().config.Certificates[0].Leaf) }
 
 func TestChangedFilesAreUsed(t *testing.T) {
 	o := newOffice(t)
@@ -151,7 +133,7 @@ func TestChangedFilesAreUsed(t *testing.T) {
 	if changed, err := s.Refresh(); changed || err != nil {
 		t.Fatal(changed, err)
 	}
-	before := s.Fingerprints()[0]
+	before := inUse(s)
 
 	// Half of a pair: the certificate is there, its key not yet.
 	old, _ := os.ReadFile(o.file("server.key"))
@@ -165,7 +147,7 @@ func TestChangedFilesAreUsed(t *testing.T) {
 			t.Fatal(changed, err)
 		}
 	}
-	if s.Fingerprints()[0] != before || len(told) != 1 || told[0] == nil {
+	if inUse(s) != before || len(told) != 1 || told[0] == nil {
 		t.Fatalf("half a pair is in use, or was told of more or less than once: %v", told)
 	}
 	if _, err, _ := shake(s, o.client("bus.example")); err != nil {
@@ -178,7 +160,7 @@ func TestChangedFilesAreUsed(t *testing.T) {
 	if _, err, _ := shake(s, o.client("bus.example")); err != nil {
 		t.Error(err)
 	}
-	if s.Fingerprints()[0] == before || len(told) != 2 || told[1] != nil {
+	if inUse(s) == before || len(told) != 2 || told[1] != nil {
 		t.Fatalf("the new pair is not in use: %v", told)
 	}
 	os.Remove(o.file("server.pem"))

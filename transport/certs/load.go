@@ -182,7 +182,7 @@ func (l *loaded) read(key, name string) ([]byte, error) {
 		remedy := "look at the name and at who may read it"
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			remedy = "there is no such file; relative names count from the folder the server was started in"
+			remedy = "relative names count from the folder the server was started in"
 		case errors.Is(err, fs.ErrPermission):
 			remedy = "let the user that the server runs as read it"
 		}

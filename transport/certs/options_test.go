@@ -33,7 +33,7 @@ func TestErrorsNameTheFileAndTheRemedy(t *testing.T) {
 		"no certificate":  {Options{KeyFile: good.KeyFile}, []string{good.KeyFile, "cert_file"}},
 		"half a pair":     {Options{Certs: []Pair{good, {CertFile: other.CertFile}}}, []string{other.CertFile, "key_file"}},
 		"both forms":      {Options{CertFile: good.CertFile, KeyFile: good.KeyFile, Certs: []Pair{other}}, []string{"certs"}},
-		"missing":         {Options{CertFile: missing, KeyFile: good.KeyFile}, []string{"cert_file", missing, "there is no such file"}},
+		"missing":         {Options{CertFile: missing, KeyFile: good.KeyFile}, []string{"cert_file", missing, "relative names count from the folder"}},
 		"missing key":     {Options{CertFile: good.CertFile, KeyFile: missing}, []string{"key_file", missing}},
 		"folder":          {Options{CertFile: o.folder, KeyFile: good.KeyFile}, []string{"cert_file", o.folder}},
 		"other key":       {Options{CertFile: good.CertFile, KeyFile: other.KeyFile}, []string{other.KeyFile, "is not the key of", good.CertFile}},
