@@ -1,0 +1,184 @@
+package leafnode
+
+import (
+	"cmp"
+	"errors"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/engine"
+	"github.com/edgebus-io/edgebus/parser"
+)
+
+// Leaves that join us.
+
+// open begins a conversation with a leaf: we speak first, unless it is TLS that comes first.
+func (d *door) open(c *engine.Conn) engine.Session {
+	n := d.node
+	set := n.settings.Load()
+	now := engine.Now()
+	k := &link{node: n, door: d, conn: c, started: time.Now(), nonce: newNonce(), until: now + int64(set.HandshakeTimeout)}
+	k.lastIn.Store(now)
+	k.parser = set.parser(0)
+	config := acceptConfig{
+		serverID: set.ServerID, name: set.ServerName, version: set.Version, domain: set.Domain, jetstream: set.JetStream,
+		host: d.host, port: d.port, id: c.ID(), nonce: k.nonce, maxPayload: set.MaxPayload,
+		urls: []string{d.advertised(set)}, minVersion: set.MinVersion, compression: set.Compression,
+	}
+	if len(set.Remotes) > 0 {
+		config.cluster = set.cluster()
+	}
+	if set.TLS != nil {
+		config.tlsRequired, config.tlsVerify = true, set.TLS.Verify
+	}
+	k.acceptor = newAcceptor(config)
+	if !n.admit(k) {
+		k.close(errShutdown)
+		return k
+	}
+	if set.TLS != nil && set.TLS.First {
+		k.isMute = true
+	} else {
+		k.say(string(k.acceptor.hello()))
+	}
+	if set.TLS != nil {
+		k.isSecuring = true
+		c.Secure(set.TLS.Security)
+	} else {
+		k.arm()
+	}
+	return k
+}
+
+// advertised is where leaves are told to come back to. Some of them leave at once if they are told
+// of no address, so no_advertise tells of the one that they have come to.
+func (d *door) advertised(set *settings) string {
+	if set.Advertise != "" && !set.NoAdvertise {
+		return set.Advertise
+	}
+	return net.JoinHostPort(d.host, strconv.Itoa(d.port))
+}
+
+// parser reads a link. theirs is what the other side says that it takes, 0 if it does not: a message
+// that it may send and we do not take is dropped, and not the link.
+func (set *settings) parser(theirs int) parser.Parser {
+	const most = 64 << 20
+	return parser.Parser{
+		Dialect: parser.FromLeaf, MaxControlLine: parser.LeafControlLineFactor * max(set.MaxLine, parser.DefaultMaxControlLine),
+		MaxPayload: max(set.MaxPayload, min(theirs, most)),
+	}
+}
+
+// doConnect takes a leaf's CONNECT.
+func (k *link) doConnect(args []byte) error {
+	c, err := parseConnect(args)
+	if err == nil {
+		err = k.acceptor.connect(&c)
+	}
+	if err != nil {
+		return k.failWith(err)
+	}
+	set := k.node.settings.Load()
+	given := auth.Credentials{
+		User: c.User, Password: c.Password, Token: c.Token, NKey: c.NKey, Signature: c.Signature, JWT: c.JWT, Nonce: k.nonce,
+		Type: auth.LeafNode, Remote: k.conn.RemoteAddr().Addr(), TLS: k.conn.TLS(), Name: c.Name, Version: c.Version,
+	}
+	id, slow, err := set.directory.Authenticate(given)
+	if slow == nil {
+		return k.finishLogin(&c, id, err)
+	}
+	away := k.conn.Away(func() { id, err = slow() }, func(*engine.Loop) {
+		k.isAway = false
+		if err == nil && k.node.settings.Load() != set {
+			id, err = k.node.settings.Load().directory.Recheck(id)
+		}
+		if err := k.finishLogin(&c, id, err); err != nil {
+			k.conn.Close(err)
+		}
+	})
+	if !away {
+		return k.fail(errBusy)
+	}
+	k.isAway = true
+	return nil
+}
+
+// finishLogin lets in whom the directory lets in.
+func (k *link) finishLogin(c *connect, id *auth.Identity, err error) error {
+	if err != nil {
+		why := *errAuthorization
+		if !errors.Is(err, auth.ErrCredentials) {
+			why.remedy = "the leaf's user may not come in: " + err.Error()
+		}
+		return k.fail(&why)
+	}
+	if !id.Admits(auth.LeafNode) {
+		why := *errAuthorization
+		why.remedy = "the leaf's user may not use this type of connection: add LEAFNODE to its allowed_connection_types"
+		return k.fail(&why)
+	}
+	set := k.node.settings.Load()
+	k.identity = id
+	account := k.node.broker.Account(cmp.Or(id.Account, set.DefaultAccount))
+	imports, exports := limitsOf(id.Perms)
+	k.facts = facts{
+		account: account.Name(), system: account.Name() == set.directory.SystemAccount(), name: c.Name, serverID: c.ServerID,
+		cluster: c.Cluster, version: c.Version, theirs: c.RemoteAccount, hub: c.Hub, isolated: set.Isolate || c.Isolate,
+		headers: c.Headers, mode: k.acceptor.mode(), secure: k.isSecured,
+	}
+	if k.filter, err = newFilter(exports, imports, nil, c.DenyPub, k.facts.system, true); err != nil {
+		return k.failWith(err)
+	}
+	if err := k.settle(account); err != nil {
+		return err
+	}
+	k.say(string(k.acceptor.welcome(account.Name(), k.facts.system, &imports, &exports)))
+	return k.enter(account)
+}
+
+// limitsOf is what permissions let a leaf receive and send.
+func limitsOf(p *auth.Permissions) (imports, exports limits) {
+	if p == nil {
+		return limits{}, limits{}
+	}
+	o := p.Options()
+	of := func(s *auth.SubjectOptions) limits {
+		if s == nil {
+			return limits{}
+		}
+		return limits{allow: s.Allow, deny: s.Deny, closed: s.Allow != nil}
+	}
+	return of(o.Subscribe), of(o.Publish)
+}
+
+// doReload closes a leaf's link if its user may not stay as it is.
+func (k *link) doReload() {
+	if k.peer == nil {
+		return
+	}
+	if why := k.recheck(k.node.settings.Load()); why != nil {
+		k.close(why)
+	}
+}
+
+// recheck finds out what has become of a leaf's user. Whose permissions are others begins anew.
+func (k *link) recheck(set *settings) *closing {
+	if k.door == nil {
+		return nil
+	}
+	id, err := set.directory.Recheck(k.identity)
+	if err != nil || !id.Admits(auth.LeafNode) || k.node.broker.Account(cmp.Or(id.Account, set.DefaultAccount)) != k.peer.Account() {
+		return errNoLonger
+	}
+	if !id.Perms.Equal(k.identity.Perms) {
+		return errReload
+	}
+	k.identity = id
+	k.until = 0
+	if !id.Expires.IsZero() {
+		k.until = engine.Now() + int64(time.Until(id.Expires))
+	}
+	return nil
+}

@@ -1,0 +1,31 @@
+package leafnode
+
+import "errors"
+
+// When a Node is made or run.
+var (
+	// ErrOptions is wrapped by everything that New and Reload say about Options.
+	ErrOptions = errors.New("leafnode: bad options")
+	// ErrStopped: Serve was called after Shutdown.
+	ErrStopped = errors.New("leafnode: stopped")
+)
+
+// Ends of a link that are ours to decide.
+var (
+	errThrottled = &closing{reason: "TLS Handshake Error",
+		remedy: "more TLS handshakes a second than connection_rate_limit allows; leaves try again by themselves"}
+	errShutdown   = &closing{reason: "Server Shutdown"}
+	errDisabled   = &closing{reason: "Remote Disabled"}
+	errReload     = &closing{reason: "Configuration Reload"}
+	errUnexpected = &closing{wire: "Unknown Protocol Operation", reason: "Protocol Violation",
+		remedy: "the hub sent CONNECT, which only leaves send"}
+	errBusy = &closing{wire: wireAuthorization, reason: "Authentication Failure",
+		remedy: "too many passwords are being checked at once; leaves try again by themselves"}
+	errHalfMessages = &closing{reason: "Too Many Half Messages",
+		remedy: "long messages that have not arrived whole take more memory than all links together may: raise memory_limit, or lower max_payload"}
+	errCrowded = &closing{reason: "Too Many Strangers",
+		remedy: "more leaves than max_links were on their way in at once, and this one was first"}
+	errPermissions = &closing{reason: "Permissions Changed"}
+	errNoLonger    = &closing{wire: wireAuthorization, reason: "Authentication Expired",
+		remedy: "the leaf's user is gone, has changed or has expired: give the leaf new credentials"}
+)

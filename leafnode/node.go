@@ -1,0 +1,399 @@
+package leafnode
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/broker"
+	"github.com/edgebus-io/edgebus/engine"
+)
+
+const (
+	defaultDialTimeout      = 10 * time.Second
+	defaultHandshakeTimeout = 30 * time.Second
+	defaultDeadAfter        = 28 * time.Second
+	leastDeadAfter          = 3 * time.Second
+	defaultMaxPending       = 8 << 20
+	defaultMaxLinks         = 1024
+	defaultMaxPayload       = 1 << 20
+)
+
+// settings are what a Node goes by until the next Reload.
+type settings struct {
+	Options
+	directory *auth.Directory // of leaves that join us
+}
+
+// A Node is the leaf links of one server: those to its hubs, and those of the leaves that have joined it.
+type Node struct {
+	// Set when made, never written again.
+	broker *broker.Broker
+	engine *engine.Engine
+	log    *slog.Logger
+
+	// Anyone's.
+	settings   atomic.Pointer[settings] // replaced by Reload, as a whole
+	maxPending atomic.Int64
+	most       atomic.Int64  // bytes that may wait for all links together
+	waiting    atomic.Int64  // that do, about
+	tooBig     atomic.Uint64 // messages that were larger than the other side takes
+	carried    atomic.Int64  // bytes of long messages that have not arrived whole, of links with compression
+	interest   atomic.Int64  // subscriptions of all other sides together
+
+	mu        sync.Mutex
+	stopped   bool                       // under mu
+	doors     map[*door]bool             // under mu
+	links     map[*link]bool             // those that are up, or are being let in; under mu
+	strangers int                        // of them; under mu
+	remotes   []*remote                  // under mu
+	joints    map[*broker.Account]*joint // never removed: their loop subjects stay; under mu
+	origins   map[string]uint32          // by cluster name; under mu
+	empty     chan struct{}              // closed when the last link is gone; nil unless somebody waits; under mu
+
+	running sync.WaitGroup // of remotes
+
+	lines struct { // of the log that strangers can cause
+		sync.Mutex
+		window      int64
+		count, left int
+	}
+}
+
+// New makes a Node. d says who may join. Every Loop.Local of e must be a lane of b, flushed by e's TurnEnd.
+func New(o Options, b *broker.Broker, e *engine.Engine, d *auth.Directory, log *slog.Logger) (*Node, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	set, err := newSettings(o, d)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		broker: b, engine: e, log: log, doors: make(map[*door]bool), links: make(map[*link]bool),
+		joints: make(map[*broker.Account]*joint), origins: make(map[string]uint32),
+	}
+	n.install(set)
+	return n, nil
+}
+
+func (n *Node) install(set *settings) {
+	n.settings.Store(set)
+	n.maxPending.Store(int64(set.MaxPending))
+	n.most.Store(set.PendingTotal)
+}
+
+// newSettings fills in defaults and checks.
+func newSettings(o Options, d *auth.Directory) (*settings, error) {
+	o.DialTimeout = cmp.Or(o.DialTimeout, defaultDialTimeout)
+	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, defaultHandshakeTimeout)
+	o.DeadAfter = cmp.Or(o.DeadAfter, defaultDeadAfter)
+	o.MaxPending = cmp.Or(o.MaxPending, defaultMaxPending)
+	o.PendingTotal = cmp.Or(o.PendingTotal, 4*int64(o.MaxPending))
+	o.MaxLinks = cmp.Or(o.MaxLinks, defaultMaxLinks)
+	o.MaxPayload = cmp.Or(o.MaxPayload, defaultMaxPayload)
+	switch {
+	case o.DeadAfter < leastDeadAfter:
+		return nil, fmt.Errorf("%w: dead_after %v is below %v: links would be given up for one lost packet", ErrOptions, o.DeadAfter, leastDeadAfter)
+	case o.DialTimeout < 0 || o.HandshakeTimeout < 0 || o.Reconnect < 0:
+		return nil, fmt.Errorf("%w: reconnect, dial_timeout and handshake_timeout cannot be negative", ErrOptions)
+	case o.MaxPending < 0 || o.MaxLinks < 0:
+		return nil, fmt.Errorf("%w: max_pending and max_links cannot be negative", ErrOptions)
+	}
+	if o.MinVersion != "" && !isVersion(o.MinVersion) {
+		return nil, fmt.Errorf("%w: min_version %q is no version: write it as 2.9.0", ErrOptions, cut(o.MinVersion))
+	}
+	for i := range o.Remotes {
+		r := &o.Remotes[i]
+		if _, err := newPool(r.URLs, true, true, nil); err != nil {
+			return nil, fmt.Errorf("%w: remotes %d: %w", ErrOptions, i+1, err)
+		}
+		if _, err := newFilter(limits{}, limits{}, r.DenyImports, r.DenyExports, false, false); err != nil {
+			return nil, fmt.Errorf("%w: remotes %d: %w", ErrOptions, i+1, err)
+		}
+	}
+	return &settings{Options: o, directory: d}, nil
+}
+
+func isVersion(text string) bool {
+	_, ok := parseVersion(text)
+	return ok
+}
+
+// cluster is what we are known by as a whole, where there is no cluster.
+func (set *settings) cluster() string { return cmp.Or(set.ServerName, set.ServerID) }
+
+// Start begins to dial the remotes.
+func (n *Node) Start() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.startLocked(n.settings.Load())
+}
+
+// startLocked makes the remotes those of set: what is gone or has changed ends, what is new begins.
+func (n *Node) startLocked(set *settings) {
+	if n.stopped {
+		return
+	}
+	var kept []*remote
+	wanted := slices.Clone(set.Remotes)
+	for _, r := range n.remotes {
+		at := slices.IndexFunc(wanted, func(o Remote) bool { return r.same(&o) })
+		if at < 0 {
+			r.stop(errReload)
+			continue
+		}
+		r.renew(&wanted[at])
+		kept = append(kept, r)
+		wanted = slices.Delete(wanted, at, at+1)
+	}
+	for i := range wanted {
+		if wanted[i].Disabled {
+			continue
+		}
+		r, err := newRemote(n, &wanted[i])
+		if err != nil { // newSettings has looked
+			n.log.Error("leaf remote cannot be used", "error", err)
+			continue
+		}
+		kept = append(kept, r)
+		n.running.Go(r.run)
+	}
+	n.remotes = kept
+}
+
+// Reload replaces options and directory. Remotes that have changed are dialled anew, leaves that may
+// not stay are closed; the others notice nothing.
+func (n *Node) Reload(o Options, d *auth.Directory) error {
+	set, err := newSettings(o, d)
+	if err != nil {
+		return err
+	}
+	n.install(set)
+	n.mu.Lock()
+	n.startLocked(set)
+	links := n.linksLocked()
+	n.mu.Unlock()
+	for _, k := range links {
+		if k.door != nil {
+			k.conn.Post(func(*engine.Loop) { k.doReload() })
+		}
+	}
+	return nil
+}
+
+func (n *Node) linksLocked() []*link {
+	all := make([]*link, 0, len(n.links))
+	for k := range n.links {
+		all = append(all, k)
+	}
+	return all
+}
+
+// all is a copy of the list of links, in the order in which they came.
+func (n *Node) all() []*link {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := n.linksLocked()
+	slices.SortFunc(all, func(a, b *link) int { return cmp.Compare(a.conn.ID(), b.conn.ID()) })
+	return all
+}
+
+// Shutdown closes the doors and all links, and returns when they are gone, or with ctx.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.mu.Lock()
+	n.stopped = true
+	for d := range n.doors {
+		d.close()
+	}
+	for _, r := range n.remotes {
+		r.stop(errShutdown)
+	}
+	n.remotes = nil
+	for k := range n.links {
+		k.conn.Close(errShutdown)
+	}
+	if len(n.links) > 0 && n.empty == nil {
+		n.empty = make(chan struct{})
+	}
+	empty := n.empty
+	n.mu.Unlock()
+	gone := make(chan struct{})
+	go func() {
+		n.running.Wait()
+		if empty != nil {
+			<-empty
+		}
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		n.mu.Lock()
+		joints := n.joints
+		n.joints = make(map[*broker.Account]*joint)
+		n.mu.Unlock()
+		for _, j := range joints {
+			j.close()
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("leafnode: links are still open: %w", ctx.Err())
+	}
+}
+
+// admit takes a link into the list. False: no more are wanted. Of strangers there may be as many as
+// there may be leaves; then the one that has been on its way for longest goes, or a few who never say
+// anything would keep all others out.
+func (n *Node) admit(k *link) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.stopped {
+		return false
+	}
+	to := dialing
+	if k.door != nil {
+		to = stranger
+		if n.strangers >= n.settings.Load().MaxLinks {
+			n.expelLocked()
+		}
+	}
+	n.links[k] = true
+	n.moveLocked(k, to)
+	return true
+}
+
+// moveLocked notes how far a link has come.
+func (n *Node) moveLocked(k *link, to standing) {
+	if k.place == stranger {
+		n.strangers--
+	}
+	if to == stranger {
+		n.strangers++
+	}
+	k.place = to
+}
+
+func (n *Node) expelLocked() {
+	var first *link
+	for k := range n.links {
+		if k.place == stranger && (first == nil || k.conn.ID() < first.conn.ID()) {
+			first = k
+		}
+	}
+	if first != nil {
+		n.moveLocked(first, expelled)
+		first.conn.Close(errCrowded)
+	}
+}
+
+// left takes a link that is over out of the list, and tells.
+func (n *Node) left(k *link, reason error, l lost) {
+	n.mu.Lock()
+	n.moveLocked(k, nowhere)
+	delete(n.links, k)
+	if len(n.links) == 0 && n.empty != nil {
+		close(n.empty)
+		n.empty = nil
+	}
+	n.mu.Unlock()
+	n.tellDown(k, reason, l)
+	if k.remote != nil {
+		k.remote.linkEnded(k, reason)
+	}
+}
+
+// jointOf is where an account meets its links.
+func (n *Node) jointOf(a *broker.Account) *joint {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	j := n.joints[a]
+	if j == nil {
+		j = newJoint(a)
+		n.joints[a] = j
+	}
+	return j
+}
+
+// originOf numbers the clusters of an account: what one of its members sends never goes to another. They
+// are as many as have ever joined, so that there is a bound; beyond it a cluster counts for none.
+func (n *Node) originOf(account, cluster string) uint32 {
+	const maxOrigins = 1 << 16
+	if cluster == "" {
+		return 0
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	key := account + " " + cluster
+	id := n.origins[key]
+	if id == 0 {
+		if len(n.origins) >= maxOrigins {
+			return 0
+		}
+		id = uint32(len(n.origins) + 1)
+		n.origins[key] = id
+	}
+	return id
+}
+
+// newNonce is what a leaf has to sign.
+func newNonce() string {
+	var b [11]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// A door is one listener.
+type door struct {
+	// Set before it is listened on, never written again.
+	node *Node
+	host string
+	port int
+
+	closed chan struct{} // Serve is to end
+	once   sync.Once     // of closed
+}
+
+func (d *door) close() { d.once.Do(func() { close(d.closed) }) }
+
+// Serve accepts leaves on ln until ctx is over or the Node is shut down. It closes ln.
+func (n *Node) Serve(ctx context.Context, ln net.Listener) error {
+	d := &door{node: n, closed: make(chan struct{})}
+	if a, ok := ln.Addr().(*net.TCPAddr); ok {
+		d.host, d.port = a.IP.String(), a.Port
+	}
+	n.mu.Lock()
+	if n.stopped {
+		n.mu.Unlock()
+		ln.Close()
+		return ErrStopped
+	}
+	n.doors[d] = true
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		delete(n.doors, d)
+		n.mu.Unlock()
+	}()
+	listener, err := n.engine.Listen(ln, d.open)
+	if err != nil {
+		ln.Close()
+		return fmt.Errorf("leafnode: listen on %v: %w", ln.Addr(), err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-d.closed:
+	}
+	if err := listener.Close(); err != nil {
+		return fmt.Errorf("leafnode: close listener %v: %w", ln.Addr(), err)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package leafnode
+
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/edgebus-io/edgebus/broker"
+	"github.com/edgebus-io/edgebus/engine"
+)
+
+// What the log is told. A line says what happened and, where something can be done, what.
+
+// tellEvery is how often the same trouble of a link is said.
+const tellEvery = int64(time.Minute)
+
+// attrs are who a link is with.
+func (k *link) attrs() []any {
+	f := &k.facts
+	at := f.address
+	if k.door != nil {
+		at = k.conn.RemoteAddr().String()
+	}
+	list := []any{"account", f.account, "name", f.name, "address", at}
+	if k.remote != nil {
+		k.remote.mu.Lock()
+		list = append(list, "url", k.remote.state.url)
+		k.remote.mu.Unlock()
+	}
+	return list
+}
+
+func (n *Node) tellUp(k *link) {
+	f := &k.facts
+	side := "leaf joined us"
+	if k.remote != nil {
+		side = "joined a hub"
+	}
+	n.log.Info("leaf link up: "+side, append(k.attrs(), "their_account", f.theirs, "version", f.version, "compression", f.mode.String(),
+		"rtt", k.rtt.Round(time.Microsecond))...)
+}
+
+// tellDown writes what a link has ended for. Of one that we dialled its remote writes the reason.
+func (n *Node) tellDown(k *link, reason error, l lost) {
+	why, remedy := explain(reason)
+	if k.peer == nil {
+		if k.door != nil {
+			level := slog.LevelWarn
+			if remedy == "" {
+				level = slog.LevelDebug
+			}
+			n.logLimited(level, "leaf refused", "address", k.conn.RemoteAddr().String(), "name", k.facts.name, "reason", why, "remedy", remedy)
+		}
+		return
+	}
+	list := append(k.attrs(), "reason", why, "up_for", time.Since(k.started).Round(time.Second))
+	if l.waiting > 0 {
+		list = append(list, "lost_waiting", l.waiting)
+	}
+	if l.flying > 0 {
+		list = append(list, "unconfirmed", l.flying)
+	}
+	if remedy != "" {
+		list = append(list, "remedy", remedy)
+	}
+	n.log.Warn("leaf link down", list...)
+}
+
+// tellNoLink writes why a hub is not reached; the same reason again and again is for debugging.
+func (n *Node) tellNoLink(r *remote, u *url.URL, reason, remedy string, attempts int, wait time.Duration, again bool) {
+	level := slog.LevelWarn
+	if again && attempts&(attempts-1) != 0 { // attempts 1, 2, 4, 8 ... are always said
+		level = slog.LevelDebug
+	}
+	list := []any{"url", hideSecrets(u), "reason", reason, "attempts", attempts, "retry_in", wait.Round(10 * time.Millisecond)}
+	if remedy != "" {
+		list = append(list, "remedy", remedy)
+	}
+	n.log.Log(r.ctx, level, "no leaf link to the hub", list...)
+}
+
+// tellErr writes what the other side complains of, unless the link ends for it and says so then.
+func (n *Node) tellErr(k *link, why *closing) {
+	if why.stays {
+		n.logLimited(slog.LevelWarn, "the other side of a leaf link complains", append(k.attrs(), "error", why.reason, "remedy", why.remedy)...)
+	}
+}
+
+func (n *Node) tellDuplicate(k, old *link) {
+	n.logLimited(slog.LevelWarn, "two leaves have the same server_name: the older link is closed. If these are two machines, give each its own name",
+		"name", k.facts.name, "account", k.facts.account, "address", k.conn.RemoteAddr().String(), "older", old.conn.RemoteAddr().String())
+}
+
+// tellShed writes that a link drops messages. Under link.mu.
+func (n *Node) tellShed(k *link) {
+	if now := engine.Now(); k.told == 0 || now-k.told > tellEvery {
+		k.told = now
+		n.log.Warn("leaf link is too slow for what is to be sent: the oldest messages are dropped", "name", k.facts.name,
+			"account", k.facts.account, "dropped", k.dropped, "waiting_bytes", k.queue.bytes,
+			"remedy", "narrow what the other side subscribes to, or deny_exports, or raise leafnodes.max_pending for bursts")
+	}
+}
+
+// tellTooBig writes that a message was larger than the other side takes.
+func (n *Node) tellTooBig(k *link, m *broker.Msg) {
+	n.tooBig.Add(1)
+	n.logLimited(slog.LevelWarn, "a message is too large for the other side of a leaf link and stays here", "name", k.facts.name,
+		"subject", cut(string(m.Subject)), "bytes", len(m.Header)+len(m.Payload), "max_payload", k.facts.maxPayload,
+		"remedy", "raise max_payload there")
+}
+
+// logLimited writes some of what strangers or publishers can cause as often as they like.
+func (n *Node) logLimited(level slog.Level, text string, args ...any) {
+	const lines, window = 20, int64(10 * time.Second)
+	now := engine.Now()
+	n.lines.Lock()
+	if now-n.lines.window >= window {
+		n.lines.window, n.lines.count = now, 0
+	}
+	n.lines.count++
+	write := n.lines.count <= lines
+	left := n.lines.left
+	if write {
+		n.lines.left = 0
+	} else {
+		n.lines.left++
+	}
+	n.lines.Unlock()
+	if !write {
+		return
+	}
+	if left > 0 {
+		args = append(args, "more_like_this", left)
+	}
+	n.log.Log(context.Background(), level, text, args...)
+}
+
+// handshakeRemedy says what to do about a leaf's TLS handshake that did not come about, as far as it is known.
+func handshakeRemedy(err error) string {
+	why := cut(strings.TrimPrefix(err.Error(), engine.ErrHandshake.Error()+": "))
+	for _, known := range []struct{ text, remedy string }{
+		{"remote error: tls: unknown certificate authority", "the leaf does not trust our certificate: name the authority that has signed cert_file as ca_file in the leaf's remote"},
+		{"remote error: tls: bad certificate", "the leaf does not accept our certificate: does it know the authority, and is the name that it connects to in the certificate?"},
+		{"didn't provide a certificate", "the leaf shows no certificate, which verify asks for: give its remote's tls block one that ca_file has signed"},
+		{"certificate signed by unknown authority", "the leaf's certificate is not signed by ca_file: give it another one, or add its authority there"},
+		{"certificate has expired", "the leaf's certificate is not valid now: give it a new one, and look at the clocks"},
+		{"pinned", "the leaf's certificate is not one of pinned_certs: add its key there, if it may join"},
+		{"began with byte", "what came is no TLS: does the leaf's remote have a tls block, or the other side another kind of program?"},
+	} {
+		if strings.Contains(why, known.text) {
+			return known.remedy + " (" + why + ")"
+		}
+	}
+	return why
+}
