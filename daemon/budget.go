@@ -76,6 +76,9 @@ func (o *Options) budget() budget {
 		{"output for slow clients", o.Engine.PendingTotal, "pending_total, max_pending"},
 		{"half-received messages", o.Engine.PartialTotal, "partial_total"},
 	}
+	if o.Leaf.listens() || len(o.Leaf.Remotes) > 0 {
+		b = append(b, budgetPart{"messages for leaf links", o.Leaf.PendingTotal, "leafnodes.max_pending"})
+	}
 	if o.Log.Syslog || o.Log.RemoteSyslog != "" {
 		b = append(b, budgetPart{"lines for syslog", syslogBytes, "syslog, remote_syslog"})
 	}

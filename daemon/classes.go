@@ -6,7 +6,6 @@ import "github.com/edgebus-io/edgebus/config"
 const (
 	noFederation = "edgebus is no member of clusters and gateways, it joins them as a leaf; the rest of the file is used"
 	notBuilt     = " are not built yet, and the server does not start without what it was asked for: "
-	noLeaf       = "leaf links" + notBuilt + "remove the block"
 )
 
 // classes says what becomes of every key of nats-server 2.15.2 that Options has no field for, or
@@ -23,7 +22,7 @@ func classes() map[string]config.Class {
 	}{
 		{config.WithoutEffect, config.Empty, noFederation, []string{"cluster", "gateway"}},
 		{config.WithoutEffect, nil, "only members of clusters tell clients of addresses", []string{"client_advertise"}},
-		{config.WithoutEffect, nil, "there are no routes and no leaf links whose errors it counts", []string{"connect_error_reports", "reconnect_error_reports"}},
+		{config.WithoutEffect, nil, "failed attempts are logged the first time, and then ever more seldom", []string{"connect_error_reports", "reconnect_error_reports"}},
 		{config.WithoutEffect, config.SwitchedOff, "the match cache is bounded and cannot be switched off", []string{"disable_sublist_cache", "no_sublist_cache"}},
 		{config.WithoutEffect, config.SwitchedOff, "a publisher that feeds a slow client always rests a little, 10 ms at most", []string{"no_fast_producer_stall"}},
 		{config.WithoutEffect, nil, "edgebus has no such switches", []string{"feature_flags"}},
@@ -32,7 +31,12 @@ func classes() map[string]config.Class {
 		{config.WithoutEffect, config.SwitchedOff, "there is no profiling port; use the tools of the system", []string{"prof_port", "prof_block_rate"}},
 
 		{config.Refused, config.SwitchedOff, "stapled answers about revoked certificates (OCSP)" + notBuilt + "remove the key; certificates that live for days need none", []string{"ocsp", "ocsp_cache"}},
-		{config.Refused, config.Empty, noLeaf, []string{"leafnodes", "leaf"}},
+		{config.WithoutEffect, nil, "a link that falls behind drops what waits longest, at max_pending", []string{"leafnodes.write_deadline", "leafnodes.write_timeout"}},
+		{config.WithoutEffect, nil, "there are no WebSocket links yet", []string{
+			"leafnodes.remotes.ws_compress", "leafnodes.remotes.ws_compression", "leafnodes.remotes.websocket_compress", "leafnodes.remotes.websocket_compression",
+			"leafnodes.remotes.ws_no_masking", "leafnodes.remotes.websocket_no_masking"}},
+		{config.WithoutEffect, nil, "there are no clusters whose leaders could move", []string{"leafnodes.remotes.jetstream_cluster_migrate", "leafnodes.remotes.js_cluster_migrate"}},
+		{config.Refused, config.SwitchedOff, "proxies that say who connects" + notBuilt + "remove the key", []string{"leafnodes.authorization.proxy_required", "leafnodes.authorization.users.proxy_required"}},
 		{config.Refused, config.SwitchedOff, "streams that keep messages" + notBuilt + "remove the key; messages are delivered to who listens, and not kept", []string{"jetstream"}},
 		{config.Refused, config.Empty, "MQTT clients" + notBuilt + "remove the block", []string{"mqtt"}},
 		{config.Refused, config.Empty, "WebSocket clients" + notBuilt + "remove the block", []string{"websocket", "ws"}},

@@ -54,7 +54,7 @@ func TestSampleDocumentsEveryKey(t *testing.T) {
 	for _, match := range blocks.FindAllStringSubmatch(string(text), -1) {
 		block[match[1]] = true
 	}
-	aliases := []string{"account_resolver", "accounts_resolver", "maps", "monitor_port", "no_sys_acc", "no_system", "operators", "root",
+	aliases := []string{"leaf", "account_resolver", "accounts_resolver", "maps", "monitor_port", "no_sys_acc", "no_system", "operators", "root",
 		"root_operator", "root_operators", "roots", "system", "trusted", "net", "max_conn", "max_subs", "max_subscription_tokens", "trace_verbose", "logfile", "log_size_limit", "log_max_num", "pidfile"}
 	elsewhere := []string{"listen"} // in prose
 	for _, key := range config.Keys(&Options{}) {
@@ -127,12 +127,32 @@ var everyKey = map[string]string{
 	"authorization.user": "a", "authorization.username": "a", "authorization.pass": "a", "authorization.password": "a", "authorization.token": "a",
 	"authorization.timeout": "2", "authorization.users": "[]", "authorization.default_permissions": "{publish: a}", "authorization.auth_callout": "{}",
 	"authorization.proxy_required": "true", "authorization.users.user": "a", "authorization.users.password": "a", "authorization.users.nkey": "a",
+	"leafnodes.listen": `"127.0.0.1:7422"`, "leafnodes.port": "7422", "leafnodes.host": "127.0.0.1", "leafnodes.net": "127.0.0.1",
+	"leafnodes.authorization": "{user: a, password: b}", "leafnodes.remotes": "[]", "leafnodes.reconnect": `"5s"`, "leafnodes.reconnect_delay": `"5s"`,
+	"leafnodes.reconnect_interval": `"5s"`, "leafnodes.dial_timeout": `"5s"`, "leafnodes.tls": "{cert_file: a}", "leafnodes.leafnode_advertise": `"a:1"`,
+	"leafnodes.advertise": `"a:1"`, "leafnodes.no_advertise": "true", "leafnodes.min_version": `"2.9.0"`, "leafnodes.minimum_version": `"2.9.0"`,
+	"leafnodes.compression": "s2_fast", "leafnodes.isolate_leafnode_interest": "true", "leafnodes.isolate": "true",
+	"leafnodes.write_deadline": `"5s"`, "leafnodes.write_timeout": "close",
+	"leafnodes.authorization.user": "a", "leafnodes.authorization.username": "a", "leafnodes.authorization.pass": "a", "leafnodes.authorization.password": "a",
+	"leafnodes.authorization.nkey": "a", "leafnodes.authorization.timeout": "2", "leafnodes.authorization.users": "[]", "leafnodes.authorization.account": "a",
+	"leafnodes.authorization.proxy_required": "true", "leafnodes.authorization.users.user": "a", "leafnodes.authorization.users.password": "a",
+	"leafnodes.authorization.users.account": "a", "leafnodes.authorization.users.proxy_required": "true",
+	"leafnodes.remotes.no_randomize": "true", "leafnodes.remotes.dont_randomize": "true", "leafnodes.remotes.url": `"nats://a"`, "leafnodes.remotes.urls": "[a]",
+	"leafnodes.remotes.account": "A", "leafnodes.remotes.local": "A", "leafnodes.remotes.creds": "a", "leafnodes.remotes.credentials": "a",
+	"leafnodes.remotes.nkey": "a", "leafnodes.remotes.seed": "a", "leafnodes.remotes.tls": "{ca_file: a}", "leafnodes.remotes.hub": "true",
+	"leafnodes.remotes.deny_imports": "a", "leafnodes.remotes.deny_import": "[a]", "leafnodes.remotes.deny_exports": "a", "leafnodes.remotes.deny_export": "[a]",
+	"leafnodes.remotes.ws_compress": "true", "leafnodes.remotes.ws_compression": "true", "leafnodes.remotes.websocket_compress": "true",
+	"leafnodes.remotes.websocket_compression": "true", "leafnodes.remotes.ws_no_masking": "true", "leafnodes.remotes.websocket_no_masking": "true",
+	"leafnodes.remotes.jetstream_cluster_migrate": "true", "leafnodes.remotes.js_cluster_migrate": "true",
+	"leafnodes.remotes.isolate_leafnode_interest": "true", "leafnodes.remotes.isolate": "true", "leafnodes.remotes.request_isolation": "true",
+	"leafnodes.remotes.compression": "off", "leafnodes.remotes.first_info_timeout": `"5s"`, "leafnodes.remotes.dial_timeout": `"5s"`,
+	"leafnodes.remotes.disabled": "true", "leafnodes.remotes.proxy": "{url: a}", "leafnodes.remotes.ignore_discovered_servers": "true",
 	"authorization.users.permissions": "{subscribe: a}", "authorization.users.allowed_connection_types": "[STANDARD]", "authorization.users.proxy_required": "true",
 }
 
 // protections are keys that a server must not pass over.
-var protections = strings.Fields(`websocket leafnodes mqtt jetstream proxy_protocol proxies ocsp authorization.proxy_required
-	authorization.users.proxy_required`)
+var protections = strings.Fields(`websocket mqtt jetstream proxy_protocol proxies ocsp authorization.proxy_required
+	authorization.users.proxy_required leafnodes.authorization.proxy_required leafnodes.authorization.users.proxy_required`)
 
 func TestEveryKeyOfNATSServerHasAFate(t *testing.T) {
 	fate := func(key string) (string, error) {
@@ -143,6 +163,14 @@ func TestEveryKeyOfNATSServerHasAFate(t *testing.T) {
 			text = "authorization { users: [ { " + rest + ": " + everyKey[key] + " } ] }"
 		} else if rest, ok := strings.CutPrefix(key, "authorization."); ok {
 			text = "authorization { " + rest + ": " + everyKey[key] + " }"
+		} else if rest, ok := strings.CutPrefix(key, "leafnodes.remotes."); ok {
+			text = "leafnodes { remotes: [ { " + rest + ": " + everyKey[key] + " } ] }"
+		} else if rest, ok := strings.CutPrefix(key, "leafnodes.authorization.users."); ok {
+			text = "leafnodes { authorization { users: [ { " + rest + ": " + everyKey[key] + " } ] } }"
+		} else if rest, ok := strings.CutPrefix(key, "leafnodes.authorization."); ok {
+			text = "leafnodes { authorization { " + rest + ": " + everyKey[key] + " } }"
+		} else if rest, ok := strings.CutPrefix(key, "leafnodes."); ok {
+			text = "leafnodes { " + rest + ": " + everyKey[key] + " }"
 		}
 		result, err := config.Parse("x.conf", text, &Options{}, classes())
 		switch {

@@ -12,6 +12,7 @@ import (
 	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/broker"
 	"github.com/edgebus-io/edgebus/engine"
+	"github.com/edgebus-io/edgebus/leafnode"
 	"github.com/edgebus-io/edgebus/monitor"
 	"github.com/edgebus-io/edgebus/server"
 	"github.com/edgebus-io/edgebus/system"
@@ -58,6 +59,10 @@ type Daemon struct {
 	serving  bool       // the listener is the server's
 	failed   chan error // a door that closed by itself
 
+	leaf         *leafnode.Node
+	leafListener net.Listener
+	leafServing  bool // the listener is the leaf links'
+
 	monitorListener net.Listener
 	monitorServing  bool // the listener is the pages'
 
@@ -65,11 +70,18 @@ type Daemon struct {
 	system atomic.Pointer[system.System] // nil: there is no system account
 	shown  atomic.Pointer[shown]
 
-	mu        sync.Mutex
-	options   Options         // replaced by Reload; under mu once Run is ready
-	directory *auth.Directory // the same
-	certs     *certs.Server   // the same; nil: no TLS
-	running   bool            // under mu
+	// Held for reading while account JWTs are pushed or deleted, and for writing while one directory
+	// takes another's place: what the old one was told in between would be forgotten, a revocation too.
+	pushing sync.RWMutex
+
+	mu            sync.Mutex
+	options       Options         // replaced by Reload; under mu once Run is ready
+	directory     *auth.Directory // the same
+	certs         *certs.Server   // the same; nil: no TLS
+	leafDirectory *auth.Directory // of leaves; may be directory; the same
+	running       bool            // under mu
+
+	hashing sync.Mutex // held while the password of a viewer is hashed
 }
 
 // New checks the options and opens the log. The rest is Run's.
@@ -89,7 +101,7 @@ func FromLoaded(l *Loaded) (*Daemon, error) {
 		return nil, err
 	}
 	d := &Daemon{
-		log: log, logger: log.Logger(), available: l.available, options: l.Options, directory: l.directory, certs: l.certs,
+		log: log, logger: log.Logger(), available: l.available, options: l.Options, directory: l.directory, certs: l.certs, leafDirectory: l.leafDirectory,
 		ready: make(chan struct{}), stopping: make(chan struct{}), lame: make(chan struct{}), failed: make(chan error, 1),
 	}
 	for _, warning := range l.Warnings {
@@ -140,12 +152,6 @@ func (d *Daemon) ReopenLog() error {
 	return nil
 }
 
-// Snapshot is what each part has to show, by its name.
-func (d *Daemon) Snapshot() map[string]any {
-	<-d.ready
-	return map[string]any{"server": d.server.Snapshot(), "broker": d.broker.Snapshot()}
-}
-
 // startEngine makes the loops, each with a lane of the broker that it flushes at every turn's end.
 func (d *Daemon) startEngine() (err error) {
 	o := &d.options
@@ -187,7 +193,7 @@ func (d *Daemon) introduce(directory *auth.Directory, o *Options) {
 	host, _, _ := o.listenHost()
 	directory.SetServer(auth.Server{
 		Key: d.key, Name: cmp.Or(o.Server.ServerName, d.key.ID()), Host: cmp.Or(o.Server.AdvertiseHost, host),
-		Version: d.server.Status().Version, Tags: o.Monitor.Tags,
+		Version: d.server.Version(), Tags: o.Monitor.Tags,
 	})
 }
 
@@ -212,11 +218,9 @@ func (d *Daemon) listen() error {
 // serve lets clients in.
 func (d *Daemon) serve(ctx context.Context) {
 	d.serving = true
-	d.doors.Add(1)
-	go func() {
-		defer d.doors.Done()
+	d.doors.Go(func() {
 		if err := d.server.Serve(ctx, d.listener); err != nil {
 			d.failed <- err // of one door there is one error at most
 		}
-	}()
+	})
 }

@@ -5,6 +5,9 @@ import (
 	"strings"
 
 	"github.com/edgebus-io/edgebus/config"
+	"github.com/edgebus-io/edgebus/leafnode"
+	"github.com/edgebus-io/edgebus/server"
+	"github.com/edgebus-io/edgebus/transport/certs"
 )
 
 // When a Daemon is made.
@@ -29,13 +32,22 @@ type optionError struct {
 	err error
 }
 
+// text is the error without the name of the part that has found it, which says nothing to an operator.
+func (o optionError) text() string {
+	text := o.err.Error()
+	for _, sentinel := range []error{server.ErrOptions, leafnode.ErrOptions, certs.ErrOptions} {
+		text = strings.ReplaceAll(text, sentinel.Error()+": ", "")
+	}
+	return text
+}
+
 // OptionErrors is everything that is wrong with options.
 type OptionErrors []optionError
 
 func (o OptionErrors) Error() string {
 	texts := make([]string, len(o))
 	for i, one := range o {
-		texts[i] = one.err.Error()
+		texts[i] = one.text()
 	}
 	return strings.Join(texts, "\n")
 }
@@ -52,7 +64,7 @@ func (o OptionErrors) Unwrap() []error {
 func (o OptionErrors) placed(result *config.Result) config.Problems {
 	problems := make(config.Problems, len(o))
 	for i, one := range o {
-		problems[i] = result.At(one.err, one.key)
+		problems[i] = result.At(errors.New(one.text()), one.key)
 	}
 	return problems
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -40,7 +41,7 @@ func (d *Daemon) writePorts() error {
 	if d.options.PortsFileDir == "" {
 		return nil
 	}
-	content, err := json.Marshal(map[string][]string{"nats": {"nats://" + d.address.String()}})
+	content, err := json.Marshal(d.ports())
 	if err != nil {
 		return err
 	}
@@ -54,6 +55,42 @@ func (d *Daemon) writePorts() error {
 	}
 	d.portsFile = path
 	return nil
+}
+
+// ports are the addresses by what they are for. nats-server has no leafnodes there.
+func (d *Daemon) ports() map[string][]string {
+	o := &d.options
+	scheme := "nats"
+	if o.TLS != nil && (!o.AllowNonTLS || o.onlyTLSFirst()) {
+		scheme = "tls"
+	}
+	all := map[string][]string{"nats": urlsOf(scheme, d.address)}
+	if d.monitorListener != nil {
+		scheme = "http"
+		if o.Monitor.HTTPS.Port != 0 {
+			scheme = "https"
+		}
+		all["monitoring"] = urlsOf(scheme, d.monitorListener.Addr())
+	}
+	if d.leafListener != nil {
+		all["leafnodes"] = urlsOf("nats-leaf", d.leafListener.Addr())
+	}
+	return all
+}
+
+// urlsOf lists where an address can be reached: for all addresses of the machine, each of them.
+func urlsOf(scheme string, address net.Addr) (urls []string) {
+	tcp, ok := address.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return []string{scheme + "://" + address.String()}
+	}
+	own, _ := net.InterfaceAddrs()
+	for _, one := range own {
+		if network, ok := one.(*net.IPNet); ok {
+			urls = append(urls, scheme+"://"+net.JoinHostPort(network.IP.String(), strconv.Itoa(tcp.Port)))
+		}
+	}
+	return urls
 }
 
 func (d *Daemon) removePorts() {

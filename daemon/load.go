@@ -3,7 +3,9 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/edgebus-io/edgebus/auth"
@@ -23,12 +25,20 @@ type Loaded struct {
 	available int64 // memory, as found
 	directory *auth.Directory
 	certs     *certs.Server // nil: no TLS
+
+	leafDirectory *auth.Directory // who may join as a leaf; directory, unless leafnodes has users of its own
+	leafCerts     *certs.Server   // nil: leaves join without TLS
+
+	file *config.Result // where keys stand; empty without a file
 }
 
 // Close ends what reading has started, for someone who only wanted to know whether it can be read.
 func (l *Loaded) Close() {
 	if l.directory != nil {
 		l.directory.Close()
+	}
+	if l.leafDirectory != nil && l.leafDirectory != l.directory {
+		l.leafDirectory.Close()
 	}
 }
 
@@ -42,14 +52,14 @@ func Load(path string, override func(*Options)) (*Loaded, error) {
 }
 
 func load(path string, override func(*Options), memory int64) (*Loaded, error) {
-	l := &Loaded{available: memory}
 	result := &config.Result{}
+	l := &Loaded{available: memory, file: result}
 	if path != "" {
 		var err error
 		if result, err = config.Load(path, &l.Options, classes()); err != nil {
 			return nil, err
 		}
-		l.Digest, l.Warnings = result.Digest, result.Warnings
+		l.Digest, l.Warnings, l.file = result.Digest, result.Warnings, result
 	}
 	l.Options.Auth.Given = result.Has("authorization")
 	problems := l.Options.foldListen()
@@ -61,7 +71,7 @@ func load(path string, override func(*Options), memory int64) (*Loaded, error) {
 	if len(problems) > 0 {
 		l.Close()
 		if path != "" {
-			return nil, problems.placed(result)
+			return nil, problems.placed(result).With(result.Warnings)
 		}
 		return nil, problems
 	}
@@ -81,6 +91,9 @@ func (l *Loaded) settle() OptionErrors {
 	if err := l.secureResolver(); err != nil {
 		problems = append(problems, optionError{"resolver_tls", err})
 	}
+	if err := l.secureLeaf(); err != nil {
+		problems = append(problems, optionError{"leafnodes", err})
+	}
 	directory, err := auth.New(o.Auth)
 	if err != nil {
 		key := "authorization"
@@ -93,6 +106,11 @@ func (l *Loaded) settle() OptionErrors {
 	// A server that is thrown away again: making one is how its options are checked.
 	if _, err := server.New(o.Server, broker.New(o.Broker), nil, directory, nil); err != nil {
 		problems = append(problems, optionError{keyOf(err, server.ErrOptions), err})
+	}
+	if err := l.makeLeafDirectory(); err != nil {
+		problems = append(problems, optionError{"leafnodes", err})
+	} else if err := l.checkLeaf(); err != nil {
+		problems = append(problems, optionError{"leafnodes", err})
 	}
 	if len(problems) == 0 {
 		if err := o.budget().check(o.MemoryLimit); err != nil {
@@ -118,8 +136,15 @@ func (l *Loaded) warn(result *config.Result) {
 	if o.Server.MaxPayload > largePayload {
 		add("max_payload", "max_payload %d is above 8 MB: each such message is held once for every client that is behind", o.Server.MaxPayload)
 	}
-	if result.Has("authorization") && !l.directory.Required() {
+	if result.Has("authorization") && !l.directory.Required() && !o.asksCertificate() {
 		add("authorization", "authorization names nobody, so anybody may come in")
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Top.Accounts)) {
+		for _, export := range o.Top.Accounts[name].Exports {
+			if export.Latency != nil {
+				add("accounts.exports.latency", "account %q: latency of %q has no effect: nothing is measured yet, and nobody gets messages about it", cut(name), cut(export.Service))
+			}
+		}
 	}
 	if l.certs != nil {
 		for _, warning := range l.certs.Warnings() {
@@ -138,11 +163,4 @@ func (l *Loaded) warn(result *config.Result) {
 	if info, err := os.Stat(o.ConfigFile); err == nil && info.Mode().Perm()&0o002 != 0 {
 		add("", "anybody on this machine may write this file: chmod o-w it")
 	}
-}
-
-// IsOptions reports whether an error of Load or New is a mistake in options or their file, and not
-// a failure of the system.
-func IsOptions(err error) bool {
-	var problems config.Problems
-	return errors.As(err, &problems) || errors.Is(err, ErrOptions)
 }

@@ -19,7 +19,8 @@ type Options struct {
 	Listen Address `conf:"listen"`
 
 	// Host is the address that clients connect to. Default: 127.0.0.1 while anybody may come in
-	// without credentials, all addresses of the machine once authorization asks for them.
+	// without credentials, all addresses of the machine once authorization asks for them, or the tls
+	// block for certificates.
 	// 0.0.0.0 without authorization lets the whole network read and write everything.
 	Host string `conf:"host,alias=net"`
 
@@ -46,6 +47,9 @@ type Options struct {
 
 	// TLS encrypts the connections of clients. Default: they are plain.
 	TLS *TLSOptions `conf:"tls"`
+
+	// Leaf are the hubs to join, and the door for leaves that join us.
+	Leaf LeafnodeOptions `conf:"leafnodes,alias=leaf"`
 
 	// AllowNonTLS lets clients choose not to be encrypted although there is a tls block: their
 	// passwords travel for everybody on the network to read. Default: they may not.
@@ -174,6 +178,7 @@ func (o *Options) fill(limit int64) {
 	}
 	o.Auth.TopOptions = o.Top
 	o.Auth.VerifyAndMap = o.TLS != nil && o.TLS.VerifyAndMap
+	o.Auth.LeafVerifyAndMap = o.Leaf.TLS != nil && o.Leaf.TLS.VerifyAndMap
 	o.Monitor.fold()
 	if o.MemoryLimit == 0 {
 		o.MemoryLimit = limit
@@ -188,6 +193,7 @@ func (o *Options) fill(limit int64) {
 	if o.Server.MaxPayload == 0 {
 		o.Server.MaxPayload = defaultMaxPayload
 	}
+	o.fillLeaf()
 	o.Engine.fill(o.MemoryLimit)
 	if o.Server.MaxConnections == 0 {
 		o.Server.MaxConnections = defaultConnections(o.MemoryLimit, maxDescriptors(), o.connectionBytes())
@@ -278,9 +284,29 @@ func (o *Options) check() (problems OptionErrors) {
 	return append(problems, o.Log.check()...)
 }
 
-// open reports whether anybody may come in without credentials. That a default is given to
+// open reports whether anybody who reaches the clients' door may come in: nobody asks for credentials,
+// nor for a certificate. Leaves come through another door, with a tls block of its own.
+func (o *Options) open() bool { return o.unguarded() && !o.asksCertificate() }
+
+// asksCertificate reports whether every client has to show a certificate that not everybody can get.
+func (o *Options) asksCertificate() bool {
+	return knowsPeers(o.TLS) && (!o.AllowNonTLS || o.onlyTLSFirst())
+}
+
+// knowsPeers reports whether a tls block asks for certificates of authorities that are named, or for
+// certain ones. Without ca_file those of the system count, and they serve everybody.
+func knowsPeers(t *TLSOptions) bool {
+	return t != nil && (t.Verify || t.VerifyAndMap) && (t.CAFile != "" || len(t.PinnedCerts) > 0)
+}
+
+// onlyTLSFirst reports whether clients have to begin with TLS, so that none can choose to do without.
+func (o *Options) onlyTLSFirst() bool {
+	return o.TLS != nil && o.TLS.HandshakeFirst.On && o.TLS.HandshakeFirst.Delay == 0
+}
+
+// unguarded reports whether anybody may come in without credentials. That a default is given to
 // strangers by no_auth_user is the operator's word; no authorization at all may be an oversight.
-func (o *Options) open() bool {
+func (o *Options) unguarded() bool {
 	return o.Auth.User == "" && o.Auth.Token == "" && len(o.Auth.Users) == 0 && o.Auth.Callout == nil &&
 		len(o.Top.Accounts) == 0 && same(o.Top.Operator, auth.OperatorOptions{})
 }

@@ -1,6 +1,12 @@
 package daemon
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/edgebus-io/edgebus/auth"
+)
 
 // MonitorOptions say where pages with the server's state are, and what is said of it there and in answers
 // of the system account.
@@ -20,7 +26,8 @@ type MonitorOptions struct {
 	BasePath string `conf:"http_base_path"`
 
 	// User and Password are asked for by HTTP's basic authentication; nats-server has no such keys.
-	// Default: nobody is asked. Over http they travel for everybody on the network to read.
+	// Password may be a bcrypt hash. Default: nobody is asked. Over http they travel for everybody on
+	// the network to read.
 	User     string `conf:"http_user"`
 	Password string `conf:"http_password"`
 
@@ -38,6 +45,25 @@ func (m *MonitorOptions) fold() {
 		m.HTTPS.Port = m.HTTPSPort
 	}
 	m.HTTPPort, m.HTTPSPort = 0, 0
+	m.Tags = foldTags(m.Tags)
+}
+
+// foldTags makes tags what they are everywhere: in small letters, without blanks, each once.
+func foldTags(tags []string) (folded []string) {
+	for _, tag := range tags {
+		if tag = strings.ToLower(strings.TrimSpace(tag)); tag != "" && !slices.Contains(folded, tag) {
+			folded = append(folded, tag)
+		}
+	}
+	return folded
+}
+
+// viewers is who may look at the pages; nil: everybody.
+func (m *MonitorOptions) viewers() (*auth.Directory, error) {
+	if m.User == "" {
+		return nil, nil
+	}
+	return auth.New(auth.Options{User: m.User, Password: m.Password})
 }
 
 func (o *Options) checkMonitor() (problems OptionErrors) {
@@ -46,6 +72,9 @@ func (o *Options) checkMonitor() (problems OptionErrors) {
 		if port < randomPort || port > 65535 {
 			problems = append(problems, optionError{key, fmt.Errorf("%s: port %d is not between 1 and 65535, nor -1 for any free one", key, port)})
 		}
+	}
+	if _, err := m.viewers(); err != nil {
+		problems = append(problems, optionError{"http_password", fmt.Errorf("http_user, http_password: %w", err)})
 	}
 	switch {
 	case m.HTTP.Port != 0 && m.HTTPS.Port != 0:

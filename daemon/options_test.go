@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -33,8 +34,8 @@ func TestOptionsThatDoNotFitTogetherAreRefusedWithTheirPlace(t *testing.T) {
 		"no port":               {"port: 70000", ":1:1: port 70000 is not between 1 and 65535"},
 		"no listen":             {"listen: \"a:b\"", `:1:1: listen: "a:b": "b" is no port`},
 		"negative":              {"max_pending: -1", "max_pending is negative"},
-		"short lame duck":       {"\nlame_duck_duration: \"3s\"", ":2:1: server: bad options: lame_duck_duration 3s is less than 30s"},
-		"ping_max":              {"ping_max: 1000", ":1:1: server: bad options: ping_max 1000"},
+		"short lame duck":       {"\nlame_duck_duration: \"3s\"", ":2:1: lame_duck_duration 3s is less than 30s"},
+		"ping_max":              {"ping_max: 1000", ":1:1: ping_max 1000"},
 		"user and token":        {"\nauthorization {user: a, password: b, token: c}", ":2:1: a token and a user"},
 		"no such guest":         {"authorization {user: a, password: b}\nno_auth_user: c", `:2:1: no_auth_user "c"`},
 		"log format":            {"log_format: xml", `:1:1: log_format "xml" is neither text nor json`},
@@ -48,7 +49,7 @@ func TestOptionsThatDoNotFitTogetherAreRefusedWithTheirPlace(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("\n got %v\nwant %s", err, test.want)
 			}
-			if !IsOptions(err) {
+			if !isOptions(err) {
 				t.Error("is not known as an error of options")
 			}
 		})
@@ -103,14 +104,15 @@ func TestCommandLineIsAppliedAfterTheFile(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for text, want := range map[string]string{
-		"max_payload: 9MB":         "is above 8 MB",
-		"authorization {}":         "names nobody",
+		"max_payload: 9MB": "is above 8 MB",
+		"authorization {}": "names nobody",
+		`accounts {A {users: [{user: a, password: b}], exports: [{service: x, latency: "l"}]}}`: `:1:70: account "A": latency of "x" has no effect`,
 		"cluster {name: x}":        "it joins them as a leaf",
 		"log_file: x\nsyslog: yes": "syslog gets nothing",
 		"ping_interval: 30":        `write "30s"`,
 	} {
 		loaded, err := load(mustWrite(t, text), nil, testMemory)
-		if err != nil || len(loaded.Warnings) != 1 || !strings.Contains(loaded.Warnings[0].Text, want) {
+		if err != nil || len(loaded.Warnings) != 1 || !strings.Contains(loaded.Warnings[0].String(), want) {
 			t.Errorf("%q: %+v, error %v", text, loaded, err)
 		}
 	}
@@ -163,6 +165,54 @@ func TestListensOnLoopbackUnlessToldOtherwise(t *testing.T) {
 		host, info, warning := loaded.Options.listenHost()
 		if host != test.host || !strings.Contains(info+warning, test.says) || (info+warning == "") != (test.says == "") {
 			t.Errorf("%s: %q, info %q, warning %q", name, host, info, warning)
+		}
+	}
+}
+
+// A certificate that every client has to show keeps strangers out as well as a password.
+func TestCertificatesOfClientsAreAuthorization(t *testing.T) {
+	const anybodys = "no ca_file"
+	certificate, key := writeCertificate(t)
+	for more, open := range map[string]bool{
+		"":                                      true,
+		"verify: true":                          false,
+		"verify_and_map: true":                  false,
+		anybodys:                                true,
+		"verify: true}\nallow_non_tls: true\n#": true,
+		"verify: true, handshake_first: true}\nallow_non_tls: true\n#": false,
+	} {
+		text := fmt.Sprintf("tls {cert_file: %q, key_file: %q, ca_file: %q, %s\n}", certificate, key, certificate, more)
+		if more == anybodys {
+			text = fmt.Sprintf("tls {cert_file: %q, key_file: %q, verify: true}", certificate, key)
+		}
+		if strings.HasSuffix(more, "#") {
+			text = strings.TrimSuffix(text, "}")
+		}
+		for _, host := range []string{"", "0.0.0.0"} {
+			loaded, err := load(mustWrite(t, text), func(o *Options) { o.Host = host }, testMemory)
+			if err != nil {
+				t.Errorf("%s: %v", more, err)
+				continue
+			}
+			at, info, warning := loaded.Options.listenHost()
+			if open != (info+warning != "") || (at == anyHost) != (host != "" || !open) {
+				t.Errorf("%q, host %q: %q, info %q, warning %q", more, host, at, info, warning)
+			}
+		}
+	}
+}
+
+// What is wrong and what is probably not meant are shown together.
+func TestErrorsDoNotHideWarnings(t *testing.T) {
+	for text, want := range map[string]string{
+		"cluster {name: x}\nprot: 1":          `:2:1: unknown field "prot"`,
+		"cluster {name: x}\nping_max: 1000":   "ping_max 1000",
+		"cluster {name: x}\nport: 4222000":    "port 4222000 is not between",
+		"cluster {name: x}\ntls {timeout: 1}": ":2:1: cert_file and key_file are missing",
+	} {
+		_, err := load(mustWrite(t, text), nil, testMemory)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `:1:1: warning: "cluster" has no effect`) {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
@@ -232,4 +282,11 @@ func TestWriteDeadlineDefault(t *testing.T) {
 	if o.Engine.WriteDeadline != 10*time.Second {
 		t.Errorf("%v", o.Engine.WriteDeadline)
 	}
+}
+
+// isOptions reports whether an error of Load or New is a mistake in options or their file, and not a
+// failure of the system.
+func isOptions(err error) bool {
+	var problems config.Problems
+	return errors.As(err, &problems) || errors.Is(err, ErrOptions)
 }

@@ -25,7 +25,8 @@ type pages struct {
 type shown struct {
 	options   Options
 	directory *auth.Directory
-	certs     *certs.Server // nil: no TLS
+	certs     *certs.Server   // nil: no TLS
+	viewers   *auth.Directory // who may look; nil: everybody
 	digest    string
 	loaded    time.Time
 }
@@ -59,20 +60,30 @@ func (p pages) varz() *monitor.Varz {
 		SlowBy:         monitor.ByKind{Clients: s.SlowConsumers},
 		StaleBy:        monitor.ByKind{Clients: s.StaleConnections},
 		ConfigLoadTime: set.loaded.UTC(), ConfigDigest: set.digest, FeatureFlags: map[string]bool{},
-		SystemAccount: set.directory.SystemAccount(), Tags: o.Monitor.Tags, Metadata: o.Monitor.Metadata,
+		Leaf:           o.leafVarz(p.d.leafPort()),
+		EdgebusVersion: o.Version,
+		SystemAccount:  set.directory.SystemAccount(), Tags: o.Monitor.Tags, Metadata: o.Monitor.Metadata,
 	}
-	for _, a := range p.d.broker.Accounts() {
-		v.Subscriptions += uint32(a.Subscriptions)
-	}
+	v.Subscriptions = p.subscriptions()
+	v.LeafNodes, _ = p.d.leaf.Counts()
 	v.HTTPHost, v.HTTPPort, v.HTTPSPort = p.d.monitorAddress()
 	v.HTTPBasePath, v.HTTPRequests = o.Monitor.BasePath, map[string]uint64{}
 	if p.d.monitor != nil {
 		v.HTTPRequests = p.d.monitor.Requests()
 	}
+	v.OperatorJWTs, v.OperatorClaims = set.directory.Operators()
 	if set.certs != nil {
 		v.TLSCertNotAfter = set.certs.NotAfter().UTC()
 	}
 	return v
+}
+
+// subscriptions are those of all accounts together.
+func (p pages) subscriptions() (n uint32) {
+	for _, a := range p.d.broker.Accounts() {
+		n += uint32(a.Subscriptions)
+	}
+	return n
 }
 
 // defaultTLSTimeout is shown where there is no TLS, in seconds.
@@ -113,6 +124,18 @@ func (p pages) subsz(o monitor.SubszOptions) (*monitor.Subsz, error) {
 				one := subDetail(s)
 				one.Account, one.AccountTag = s.Account, tags[s.Account]
 				z.List = append(z.List, one)
+			}
+		}
+	}
+	for _, k := range p.d.leaf.Links(true).Links {
+		for _, s := range k.Subs {
+			if o.Account != "" && o.Account != k.Account || o.Test != "" && !subject.Matches(s.Subject, []byte(o.Test)) {
+				continue
+			}
+			if z.Total++; z.Total > o.Offset && len(z.List) < o.Limit {
+				z.List = append(z.List, monitor.SubDetail{
+					Subject: s.Subject, Queue: s.Queue, SID: s.Subject, Msgs: int64(s.Msgs), CID: k.ID, Account: k.Account, AccountTag: tags[k.Account],
+				})
 			}
 		}
 	}
@@ -165,17 +188,13 @@ func (p pages) gatewayz() *monitor.Gatewayz {
 	return &monitor.Gatewayz{ServerID: p.d.server.ID(), Now: time.Now().UTC(), Outbound: map[string]struct{}{}, Inbound: map[string]struct{}{}}
 }
 
-func (p pages) leafz(monitor.LeafzOptions) *monitor.Leafz {
-	return &monitor.Leafz{ServerID: p.d.server.ID(), Now: time.Now().UTC(), Leafs: []monitor.Leaf{}}
-}
-
 func (p pages) jsz(o monitor.JszOptions) (*monitor.Jsz, error) {
 	return o.NoStreams(p.d.server.ID(), time.Now())
 }
 
 func (p pages) healthz(o monitor.HealthzOptions) *monitor.Healthz {
 	var ready error
-	if p.d.server.Status().Port == 0 {
+	if _, port := p.d.server.Address(); port == 0 {
 		ready = errNotListening
 	}
 	return o.Health(ready)

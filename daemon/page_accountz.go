@@ -25,7 +25,6 @@ func (p pages) accountz(o monitor.AccountzOptions) (*monitor.Accountz, error) {
 	for _, a := range directory.Accounts() {
 		z.Accounts = append(z.Accounts, a.Name)
 	}
-	slices.Sort(z.Accounts)
 	return z, nil
 }
 
@@ -44,7 +43,7 @@ func (p pages) account(name string) (*monitor.AccountInfo, error) {
 	return &monitor.AccountInfo{
 		Name: name, Updated: set.loaded.UTC(), IsSystem: name == set.directory.SystemAccount(),
 		Expired: !a.Expires.IsZero() && a.Expires.Before(time.Now()), Complete: true,
-		LeafNodes: now.Links, Clients: p.d.server.Status().Accounts[name], Subscriptions: uint32(now.Subscriptions),
+		LeafNodes: now.Links, Clients: p.d.server.Connections(name), Subscriptions: uint32(now.Subscriptions),
 		Mappings: shownMappings(a.Mappings), Exports: shownExports(a.Exports), Imports: shownImports(a.Imports),
 		NameTag: cmp.Or(a.Tag, name),
 		Sublist: &monitor.SubStats{Subscriptions: uint32(now.Subscriptions), Inserts: uint64(now.Subscriptions)},
@@ -122,14 +121,9 @@ func shownLatency(l *auth.Latency) *monitor.Latency {
 
 // accountOf is the statistics of one account, and how many connections they are about.
 func (p pages) accountOf(name string) (stat any, connections int) {
-	clients := p.d.server.Status().Accounts[name]
-	a := p.d.shown.Load().directory.Account(name)
-	tag := name
-	if a != nil {
-		tag = cmp.Or(a.Tag, name)
-	} else if name != broker.GlobalAccount {
+	if p.d.shown.Load().directory.Account(name) == nil && name != broker.GlobalAccount {
 		return nil, 0
 	}
-	s := accountStat(p.d.broker.Account(name).Snapshot(), tag, clients)
+	s := accountStat(p.d.broker.Account(name).Snapshot(), p.d.accountTag(name), p.d.server.Connections(name))
 	return s, s.TotalConnections
 }

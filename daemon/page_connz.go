@@ -2,15 +2,14 @@ package daemon
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"time"
 
 	"github.com/edgebus-io/edgebus/broker"
 	"github.com/edgebus-io/edgebus/monitor"
 	"github.com/edgebus-io/edgebus/server"
 	"github.com/edgebus-io/edgebus/subject"
+	"github.com/edgebus-io/edgebus/transport/certs"
 )
 
 // connz lists connections, open ones and those that have ended.
@@ -25,14 +24,10 @@ func (p pages) connz(o monitor.ConnzOptions) (*monitor.Connz, error) {
 		return &monitor.Connz{Now: now.UTC(), Offset: o.Offset, Limit: o.Limit}, nil
 	}
 	wanted := map[monitor.ConnState]server.State{monitor.Open: server.Open, monitor.Closed: server.Closed, monitor.All: server.Any}
-	state, ok := wanted[o.State]
-	if !ok {
-		state = server.Open
-	}
 	total := 0
 	var rows []*monitor.Connection
 	clients := p.d.server.Clients(server.Query{
-		State: state, Account: o.Account,
+		State: wanted[o.State], Account: o.Account, // open ones, if there is no such state
 		Subscriptions: o.Subscriptions || o.Detail || o.FilterSubject != "", Certificates: o.Auth,
 	})
 	for i := range clients {
@@ -105,8 +100,7 @@ func peerCerts(der []byte) []monitor.PeerCert {
 	if err != nil {
 		return nil // it has been parsed before
 	}
-	key, all := sha256.Sum256(cert.RawSubjectPublicKeyInfo), sha256.Sum256(cert.Raw)
 	return []monitor.PeerCert{{
-		Subject: cert.Subject.String(), SPKISHA256: hex.EncodeToString(key[:]), CertSHA256: hex.EncodeToString(all[:]),
+		Subject: cert.Subject.String(), SPKISHA256: certs.KeyFingerprint(cert), CertSHA256: certs.Fingerprint(cert),
 	}}
 }

@@ -2,14 +2,13 @@ package daemon
 
 import (
 	"context"
-	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 
+	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/monitor"
-	"github.com/edgebus-io/edgebus/transport/certs"
 )
 
 // listenMonitor takes the address of the pages, if there is to be one.
@@ -19,7 +18,7 @@ func (d *Daemon) listenMonitor() error {
 	var secure *tls.Config
 	switch {
 	case o.HTTPS.Port != 0:
-		at, scheme, secure = o.HTTPS, "https", withoutClientCerts(d.certs)
+		at, scheme, secure = o.HTTPS, "https", d.pagesTLS()
 	case o.HTTP.Port == 0:
 		return nil
 	}
@@ -86,28 +85,28 @@ func (d *Daemon) monitorAddress() (host string, port, securePort int) {
 	return host, port, securePort
 }
 
-// mayLook asks for the user and password that are configured now. It compares in constant time.
+// mayLook asks for the user and password that are configured now. Hashes are compared one after the
+// other: strangers must not keep all processors busy.
 func (d *Daemon) mayLook(user, password string) bool {
-	o := &d.shown.Load().options.Monitor
-	if o.User == "" {
+	viewers := d.shown.Load().viewers
+	if viewers == nil {
 		return true
 	}
-	rightUser := subtle.ConstantTimeCompare([]byte(o.User), []byte(user))
-	right := subtle.ConstantTimeCompare([]byte(o.Password), []byte(password))
-	return rightUser&right == 1
+	_, slow, err := viewers.Authenticate(auth.Credentials{User: user, Password: password})
+	if slow != nil {
+		d.hashing.Lock()
+		defer d.hashing.Unlock()
+		_, err = slow()
+	}
+	return err == nil
 }
 
-// withoutClientCerts is the configuration of clients' listeners, but that nobody has to show a
+// pagesTLS is the configuration of clients' listeners as it is now, but that nobody has to show a
 // certificate: browsers and dashboards have none.
-func withoutClientCerts(c *certs.Server) *tls.Config {
-	config := c.Config().Clone()
-	config.ClientAuth = tls.NoClientCert
-	choose := config.GetConfigForClient
-	if choose == nil {
-		return config
-	}
+func (d *Daemon) pagesTLS() *tls.Config {
+	config := d.certs.Config().Clone()
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		chosen, err := choose(hello)
+		chosen, err := d.shown.Load().certs.Config().GetConfigForClient(hello)
 		if err != nil || chosen == nil {
 			return nil, err
 		}

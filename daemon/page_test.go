@@ -19,6 +19,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+
 	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/monitor"
 )
@@ -76,6 +79,32 @@ func TestPagesTellOfClients(t *testing.T) {
 	r.mustEnd(t)
 }
 
+func TestVarzTellsOurVersionAndOperators(t *testing.T) {
+	operator, err := nkeys.CreateOperator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, _ := operator.PublicKey()
+	claims := jwt.NewOperatorClaims(public)
+	claims.Name = "plant"
+	token, err := claims.Encode(operator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Version: "1.2.3", Monitor: MonitorOptions{HTTP: Address{Host: loopbackHost, Port: randomPort}}}
+	o.Top.Operator = auth.OperatorOptions{Operators: []string{token}, Resolver: auth.ResolverOptions{Type: "MEMORY"}}
+	o.Host = loopbackHost
+	r := mustRun(t, o)
+	_, text := r.look(t, "http", "/varz", "", "")
+	for _, want := range []string{`"edgebus_version": "1.2.3"`, `"trusted_operators_jwt": [`, token, `"trusted_operators_claim": [`, `"name": "plant"`, `"version": "2.10.0"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	r.Stop()
+	r.mustEnd(t)
+}
+
 // No page shows what a client has to bring.
 func TestPagesShowNoSecrets(t *testing.T) {
 	o := Options{
@@ -101,14 +130,37 @@ func TestPagesShowNoSecrets(t *testing.T) {
 	}
 }
 
-// The tls block may ask clients for certificates; a browser has none.
-func TestPagesAreEncryptedWithoutACertificateOfTheBrowser(t *testing.T) {
+func TestTheViewersPasswordMayBeAHash(t *testing.T) {
+	hash, err := auth.HashPassword("hidden", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := MonitorOptions{HTTP: Address{Host: loopbackHost, Port: randomPort}, User: "op", Password: hash}
+	r := mustRun(t, Options{Monitor: o})
+	for credentials, want := range map[[2]string]int{
+		{"op", "hidden"}: http.StatusOK, {"op", hash}: http.StatusUnauthorized, {"ann", "hidden"}: http.StatusUnauthorized,
+	} {
+		if code, _ := r.look(t, "http", "/varz", credentials[0], credentials[1]); code != want {
+			t.Errorf("%q: %d, want %d", credentials, code, want)
+		}
+	}
+	r.Stop()
+	r.mustEnd(t)
+	o.Password = "$2a$11$short"
+	if _, err := New(Options{Monitor: o}); !isOptions(err) || !strings.Contains(err.Error(), "http_password") {
+		t.Errorf("half a hash: %v", err)
+	}
+}
+
+// writePair makes a certificate of that number and writes it and its key into a new folder.
+func writePair(t *testing.T, number int64) (certFile, keyFile string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(number), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -120,12 +172,18 @@ func TestPagesAreEncryptedWithoutACertificateOfTheBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
-	certFile, keyFile := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
+	certFile, keyFile = filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
 	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: secret}} {
 		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return certFile, keyFile
+}
+
+// The tls block may ask clients for certificates; a browser has none.
+func TestPagesAreEncryptedWithoutACertificateOfTheBrowser(t *testing.T) {
+	certFile, keyFile := writePair(t, 1)
 	r := mustRun(t, Options{
 		TLS:     &TLSOptions{CertFile: certFile, KeyFile: keyFile, CAFile: certFile, Verify: true},
 		Monitor: MonitorOptions{HTTPS: Address{Host: loopbackHost, Port: randomPort}},
@@ -137,6 +195,35 @@ func TestPagesAreEncryptedWithoutACertificateOfTheBrowser(t *testing.T) {
 	}
 	if !v.TLSRequired || !v.TLSVerify || v.HTTPSPort == 0 || v.HTTPPort != 0 || v.TLSCertNotAfter.IsZero() {
 		t.Errorf("shows %+v", v)
+	}
+	r.Stop()
+	r.mustEnd(t)
+}
+
+func TestReloadChangesTheCertificateOfPages(t *testing.T) {
+	config := func(number int64) string {
+		certFile, keyFile := writePair(t, number)
+		return fmt.Sprintf("https: \"127.0.0.1:-1\"\ntls { cert_file: %q, key_file: %q }", certFile, keyFile)
+	}
+	r, change := reloading(t, config(1))
+	shown := func() int64 {
+		t.Helper()
+		conn, err := tls.Dial("tcp", r.monitorListener.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+	}
+	for number := range int64(3) {
+		if number > 0 {
+			if err := change(config(1 + number)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := shown(); got != 1+number {
+			t.Errorf("certificate %d, want %d", got, 1+number)
+		}
 	}
 	r.Stop()
 	r.mustEnd(t)

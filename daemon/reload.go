@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
@@ -24,10 +22,20 @@ func (d *Daemon) Reload() error {
 		d.logger.Info("Reload: there is no configuration file, nothing has changed")
 		return nil
 	}
+	if err := d.reload(); err != nil {
+		return fmt.Errorf("reload: nothing has changed: %w", err)
+	}
+	return nil
+}
+
+// reload is Reload for a daemon that runs by a file. Under mu.
+func (d *Daemon) reload() error {
 	began := time.Now()
+	d.pushing.Lock()
+	defer d.pushing.Unlock()
 	next, err := load(d.options.ConfigFile, d.options.Override, d.available)
 	if err != nil {
-		return fmt.Errorf("reload: nothing has changed: %w", err)
+		return err
 	}
 	accepted := false
 	defer func() {
@@ -39,15 +47,12 @@ func (d *Daemon) Reload() error {
 	o := &next.Options
 	o.NATSServerDefaults, o.Version, o.Server.Version = d.options.NATSServerDefaults, d.options.Version, d.options.Server.Version
 	o.Server.AdvertiseHost, o.Log.Stderr = d.options.Server.AdvertiseHost, d.options.Log.Stderr
-	if keys := d.options.restartKeys(o); len(keys) > 0 {
-		return fmt.Errorf("reload: nothing has changed: %s %w", strings.Join(keys, ", "), ErrRestart)
-	}
-	if o.open() && !d.options.open() && !isLoopback(d.host) && o.Host == "" {
-		return fmt.Errorf("reload: nothing has changed: without authorization the server listens on this machine only, and it listens on %s now: changing that %w", d.host, ErrRestart)
+	if err := d.checkReload(next); err != nil {
+		return err
 	}
 	changeLog, dropLog, err := d.log.prepare(o.Log)
 	if err != nil {
-		return fmt.Errorf("reload: nothing has changed: %w", err)
+		return err
 	}
 	next.directory.Inherit(d.directory)
 	d.watchAccounts(next.directory)
@@ -56,7 +61,11 @@ func (d *Daemon) Reload() error {
 	o.Server.Events = d.options.Server.Events
 	if err := d.server.Reload(o.Server, next.directory); err != nil {
 		dropLog()
-		return fmt.Errorf("reload: nothing has changed: %w", err)
+		return err
+	}
+	if err := d.reloadLeaf(o, next); err != nil {
+		dropLog()
+		return err
 	}
 	// From here on nothing can fail.
 	accepted = true
@@ -66,44 +75,26 @@ func (d *Daemon) Reload() error {
 	changed := d.options.changedKeys(o)
 	d.directory.Close()
 	d.followSystem(o, next.directory)
-	d.options, d.directory, d.certs = *o, next.directory, next.certs
+	if d.leafDirectory != d.directory {
+		d.leafDirectory.Close()
+	}
+	d.options, d.directory, d.certs, d.leafDirectory = *o, next.directory, next.certs, next.leafDirectory
 	d.watchCerts(d.certs)
 	d.show(next.Digest)
-	for _, warning := range next.Warnings {
-		d.logger.Warn(warning.String())
-	}
-	if host, _, _ := o.listenHost(); host != d.host {
-		d.logger.Info("Reload: after the next restart the server will listen on " + host)
-	}
-	for _, line := range changed {
-		d.logger.Info("Reloaded: " + line)
-	}
-	d.logger.Info("Reloaded server configuration", "changes", len(changed), "took", time.Since(began).Round(time.Microsecond))
+	d.logReload(next, changed, time.Since(began))
 	return nil
 }
 
-// restartKeys lists what differs and cannot be changed while running.
-func (o *Options) restartKeys(next *Options) (keys []string) {
-	for key, differs := range map[string]bool{
-		"listen, host":   o.Host != next.Host,
-		"port":           o.Port != next.Port,
-		"server_name":    o.Server.ServerName != next.Server.ServerName,
-		"loops":          o.Engine.Loops != next.Engine.Loops,
-		"max_pending":    o.Engine.MaxPending != next.Engine.MaxPending,
-		"pending_total":  o.Engine.PendingTotal != next.Engine.PendingTotal,
-		"partial_total":  o.Engine.PartialTotal != next.Engine.PartialTotal,
-		"write_deadline": o.Engine.WriteDeadline != next.Engine.WriteDeadline,
-		"memory_limit":   o.MemoryLimit != next.MemoryLimit,
-		"pid_file":       o.PidFile != next.PidFile,
-		"ports_file_dir": o.PortsFileDir != next.PortsFileDir,
-		"http, https":    o.Monitor.HTTP != next.Monitor.HTTP || o.Monitor.HTTPS != next.Monitor.HTTPS || o.Monitor.BasePath != next.Monitor.BasePath,
-	} {
-		if differs {
-			keys = append(keys, key)
-		}
+// logReload says what a reload has changed.
+func (d *Daemon) logReload(next *Loaded, changed []string, took time.Duration) {
+	for _, warning := range next.Warnings {
+		d.logger.Warn(warning.String())
 	}
-	slices.Sort(keys)
-	return keys
+	d.reloadedHost(&next.Options)
+	for _, line := range changed {
+		d.logger.Info("Reloaded: " + line)
+	}
+	d.logger.Info("Reloaded server configuration", "changes", len(changed), "took", took.Round(time.Microsecond))
 }
 
 // changedKeys lists what differs of the rest, for the log: keys with what they are now, blocks by their
@@ -118,9 +109,12 @@ func (o *Options) changedKeys(next *Options) (lines []string) {
 		{"no_auth_user", next.Top.NoAuthUser, o.Top.NoAuthUser != next.Top.NoAuthUser},
 		{"accounts", nil, !same(o.Top.Accounts, next.Top.Accounts)},
 		{"mappings", nil, !same(o.Top.Mappings, next.Top.Mappings)},
-		{"system_account", next.Top.SystemAccount, o.Top.SystemAccount != next.Top.SystemAccount || o.Top.NoSystemAccount != next.Top.NoSystemAccount},
+		{"system_account", next.Top.SystemAccount, o.Top.SystemAccount != next.Top.SystemAccount},
+		{"no_system_account", next.Top.NoSystemAccount, o.Top.NoSystemAccount != next.Top.NoSystemAccount},
 		{"operator, resolver", nil, !same(o.Top.Operator, next.Top.Operator)},
+		{"resolver_tls", nil, !same(o.ResolverTLS, next.ResolverTLS)},
 		{"tls", nil, !same(o.TLS, next.TLS)},
+		{"leafnodes", nil, !o.Leaf.same(&next.Leaf)},
 		{"allow_non_tls", next.AllowNonTLS, o.AllowNonTLS != next.AllowNonTLS},
 		{"max_connections", next.Server.MaxConnections, o.Server.MaxConnections != next.Server.MaxConnections},
 		{"max_payload", next.Server.MaxPayload, o.Server.MaxPayload != next.Server.MaxPayload},
@@ -134,19 +128,30 @@ func (o *Options) changedKeys(next *Options) (lines []string) {
 		{"no_header_support", next.Server.NoHeaderSupport, o.Server.NoHeaderSupport != next.Server.NoHeaderSupport},
 		{"max_subscriptions", next.Broker.MaxSubscriptions, o.Broker.MaxSubscriptions != next.Broker.MaxSubscriptions},
 		{"max_sub_tokens", next.Broker.MaxTokens, o.Broker.MaxTokens != next.Broker.MaxTokens},
+		{"http_user", next.Monitor.User, o.Monitor.User != next.Monitor.User},
+		{"http_password", nil, o.Monitor.Password != next.Monitor.Password},
 		{"server_tags, server_metadata", nil, !same(o.Monitor.Tags, next.Monitor.Tags) || !same(o.Monitor.Metadata, next.Monitor.Metadata)},
 		{"debug", next.Log.Debug, o.Log.Debug != next.Log.Debug},
 		{"trace", next.Log.Trace, o.Log.Trace != next.Log.Trace},
 		{"trace_headers", next.Server.TraceHeaders, o.Server.TraceHeaders != next.Server.TraceHeaders},
 		{"max_traced_msg_len", next.Server.MaxTracedMsgLen, o.Server.MaxTracedMsgLen != next.Server.MaxTracedMsgLen},
-		{"logtime", *next.Log.Time, *o.Log.Time != *next.Log.Time || o.Log.TimeUTC != next.Log.TimeUTC},
-		{"log_file, syslog", nil, !sameOutput(o.Log, next.Log)},
+		{"logtime", *next.Log.Time, *o.Log.Time != *next.Log.Time},
+		{"logtime_utc", next.Log.TimeUTC, o.Log.TimeUTC != next.Log.TimeUTC},
+		{"log_format", next.Log.Format, o.Log.Format != next.Log.Format},
+		{"log_file", next.Log.File, o.Log.File != next.Log.File},
+		{"logfile_size_limit", next.Log.FileSizeLimit, o.Log.FileSizeLimit != next.Log.FileSizeLimit},
+		{"logfile_max_num", next.Log.FileMaxNum, o.Log.FileMaxNum != next.Log.FileMaxNum},
+		{"syslog", next.Log.Syslog, o.Log.Syslog != next.Log.Syslog},
+		{"remote_syslog", next.Log.RemoteSyslog, o.Log.RemoteSyslog != next.Log.RemoteSyslog},
 	} {
 		switch {
 		case !row.differs:
 		case row.now == nil:
 			lines = append(lines, row.key)
 		default:
+			if row.now == "" {
+				row.now = "none"
+			}
 			lines = append(lines, fmt.Sprintf("%s = %v", row.key, row.now))
 		}
 	}

@@ -35,13 +35,18 @@ func (d *Daemon) Run(ctx context.Context) error {
 		{"broker", d.makeBroker},
 		{"engine", d.startEngine},
 		{"server", d.makeServer},
+		{"leaf links", d.makeLeaf},
 		{"announce", d.announce},
-		{"system", func() error { return d.startSystem(d.directory) }},
+		{"system", func() error {
+			d.callThrough(d.directory)
+			return d.startSystem(&d.options, d.directory)
+		}},
 		{"", d.listen}, // these four name what they are about
+		{"", d.listenLeaf},
 		{"", d.listenMonitor},
 		{"", d.writePid},
 		{"", d.writePorts},
-		{"doors", func() error { d.serve(serving); d.serveMonitor(serving); return nil }},
+		{"doors", func() error { d.serve(serving); d.serveLeaf(serving); d.serveMonitor(serving); return nil }},
 	} {
 		if err := s.do(); err != nil {
 			if s.what != "" {
@@ -88,6 +93,7 @@ func (d *Daemon) stop() error {
 			}
 			return d.server.Shutdown(ctx)
 		}},
+		{"leaf links", func() error { return d.closeLeaf(ctx) }},
 		{"monitor", func() error { return d.closeMonitor(ctx) }},
 		{"doors", func() error { d.doors.Wait(); return nil }},
 		{"engine", func() error {
@@ -119,7 +125,14 @@ func (d *Daemon) announce() error {
 	d.logger.Info("  Name:     " + d.server.Name())
 	d.logger.Info("  ID:       " + d.server.ID())
 	if o.ConfigFile != "" {
-		d.logger.Info("  Config:   " + o.ConfigFile)
+		config := o.ConfigFile
+		if digest := d.shown.Load().digest; digest != "" {
+			config += " (" + digest + ")" // as nats-server and -t show it
+		}
+		d.logger.Info("  Config:   " + config)
+	}
+	if d.directory.HasPlaintext() {
+		d.logger.Warn("Plaintext passwords detected, use nkeys or bcrypt")
 	}
 	for _, warning := range d.warnings {
 		d.logger.Warn(warning)
@@ -131,12 +144,29 @@ func (d *Daemon) announce() error {
 func (d *Daemon) open() {
 	d.options.budget().log(d.logger, d.options.MemoryLimit)
 	d.logger.Info("Listening for client connections on " + d.shownAddress())
+	d.announceTLS()
 	d.logger.Info("Server is ready")
 	shedProgram()
 	d.mu.Lock()
 	d.running = true
 	d.mu.Unlock()
 	close(d.ready)
+}
+
+// announceTLS says what clients have to do about TLS, in nats-server's words.
+func (d *Daemon) announceTLS() {
+	o := &d.options
+	switch {
+	case o.TLS == nil:
+		return
+	case o.AllowNonTLS && !o.onlyTLSFirst():
+		d.logger.Info("TLS available for client connections")
+	default:
+		d.logger.Info("TLS required for client connections")
+	}
+	if o.onlyTLSFirst() {
+		d.logger.Warn("Clients that are not using \"TLS Handshake First\" option will fail to connect")
+	}
 }
 
 // shownAddress is the host as it was asked for: the system says [::] for all addresses.
@@ -165,11 +195,7 @@ func (d *Daemon) wait(ctx context.Context) error {
 	leaving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
-	d.doors.Add(1)
-	go func() {
-		defer d.doors.Done()
-		done <- d.server.LameDuck(leaving)
-	}()
+	d.doors.Go(func() { done <- d.server.LameDuck(leaving) })
 	select {
 	case err := <-done:
 		return err

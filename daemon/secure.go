@@ -50,7 +50,7 @@ func (d *Daemon) watchCerts(c *certs.Server) {
 	}
 	c.OnRefresh(func(err error) {
 		if err != nil {
-			d.logger.Error("The files of the tls block have changed and cannot be used; what was there stays in use", "error", err)
+			d.logger.Error("The files of the tls block have changed and cannot be used; what was there stays in use", "error", optionError{err: err}.text())
 			return
 		}
 		d.logger.Info("Certificates read anew")

@@ -14,17 +14,16 @@ import (
 )
 
 // startSystem lets the system account answer. Without one there are no answers and no events.
-func (d *Daemon) startSystem(directory *auth.Directory) error {
+func (d *Daemon) startSystem(o *Options, directory *auth.Directory) error {
 	name := directory.SystemAccount()
 	if name == "" {
 		return nil
 	}
-	s, err := system.New(d.systemOptions(name, &d.options), d.broker)
+	s, err := system.New(d.systemOptions(name, o), d.broker)
 	if err != nil {
-		return err
+		return fmt.Errorf("account %s: %w", name, err)
 	}
 	d.system.Store(s)
-	d.callThrough(directory)
 	return nil
 }
 
@@ -69,16 +68,9 @@ func (d *Daemon) followSystem(next *Options, directory *auth.Directory) {
 			}
 		})
 	}
-	name := directory.SystemAccount()
-	if name == "" {
-		return
+	if err := d.startSystem(next, directory); err != nil {
+		d.logger.Error("The system account does not answer", "error", err)
 	}
-	s, err := system.New(d.systemOptions(name, next), d.broker)
-	if err != nil {
-		d.logger.Error("The system account does not answer", "account", name, "error", err)
-		return
-	}
-	d.system.Store(s)
 }
 
 // operatorMode reports whether accounts come as JWTs.
@@ -86,7 +78,8 @@ func (o *Options) operatorMode() bool { return !same(o.Top.Operator, auth.Operat
 
 // show hands pages what they need of the configuration.
 func (d *Daemon) show(digest string) {
-	d.shown.Store(&shown{options: d.options, directory: d.directory, certs: d.certs, digest: digest, loaded: time.Now()})
+	viewers, _ := d.options.Monitor.viewers() // checked with the options
+	d.shown.Store(&shown{options: d.options, directory: d.directory, certs: d.certs, viewers: viewers, digest: digest, loaded: time.Now()})
 }
 
 // configureBroker gives the broker the accounts of a directory, and keeps it informed.
@@ -108,10 +101,10 @@ func (d *Daemon) systemOptions(account string, of *Options) system.Options {
 	o := system.Options{
 		Account: account,
 		Info: func() system.Info {
-			s := d.server.Status()
 			m := &d.shown.Load().options.Monitor
+			host, _ := d.server.Address()
 			return system.Info{
-				Name: s.ServerName, Host: s.Host, ID: s.ServerID, Version: s.Version, Tags: m.Tags, Metadata: m.Metadata,
+				Name: d.server.Name(), Host: host, ID: d.server.ID(), Version: d.server.Version(), Tags: m.Tags, Metadata: m.Metadata,
 			}
 		},
 		Pages: map[string]func([]byte) (any, error){
@@ -131,7 +124,7 @@ func (d *Daemon) systemOptions(account string, of *Options) system.Options {
 			"GATEWAYZ":  func([]byte) (any, error) { return p.gatewayz(), nil },
 			"IPQUEUESZ": func([]byte) (any, error) { return struct{}{}, nil },
 			"RAFTZ":     func([]byte) (any, error) { return struct{}{}, nil },
-			"EXPVARZ":   func([]byte) (any, error) { return expvarz(), nil },
+			"EXPVARZ":   func([]byte) (any, error) { return monitor.ReadVars(), nil },
 			"PROFILEZ":  asked(profilez),
 		},
 		AccountPages: p.accountPages(),
@@ -230,10 +223,6 @@ func byCID(body []byte, do func(cid uint64) error, unknown error) (any, error) {
 	}
 }
 
-func expvarz() any {
-	return monitor.ReadVars()
-}
-
 // profileOptions choose a profile.
 type profileOptions struct {
 	Name     string        `json:"name"`
@@ -261,6 +250,8 @@ func (p pages) claims() *system.Claims {
 	return &system.Claims{
 		Subjects: directory().ClaimsSubjects(),
 		Answer: func(subject string, body []byte, reply func(system.ClaimsReply)) {
+			p.d.pushing.RLock()
+			defer p.d.pushing.RUnlock()
 			directory().AnswerClaims(subject, body, func(r auth.ClaimsReply) {
 				reply(system.ClaimsReply{Data: r.Data, Error: r.Error, Raw: r.Raw})
 			})

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"errors"
 	"runtime"
 	"slices"
@@ -106,9 +105,7 @@ func (p pages) stats() any {
 	if s.StaleConnections > 0 {
 		z.StaleBy = &monitor.ByKind{Clients: s.StaleConnections}
 	}
-	for _, a := range p.d.broker.Accounts() {
-		z.Subscriptions += uint32(a.Subscriptions)
-	}
+	z.Subscriptions = p.subscriptions()
 	return z
 }
 
@@ -143,10 +140,7 @@ type responseLimits struct {
 func (p pages) userInfo(who system.Requester) (any, error) {
 	u := userInfo{User: who.User, Account: who.Account}
 	if who.Account != "" {
-		u.AccountName = who.Account
-		if a := p.d.shown.Load().directory.Account(who.Account); a != nil {
-			u.AccountName = cmp.Or(a.Tag, who.Account)
-		}
+		u.AccountName = p.d.accountTag(who.Account)
 	}
 	if who.ID == 0 {
 		return u, nil
@@ -163,13 +157,10 @@ func (p pages) userInfo(who system.Requester) (any, error) {
 
 // shownPermissions lists what a user may do; nil is everything.
 func shownPermissions(perms *auth.Permissions) *userPermissions {
-	can, ok := any(perms).(interface {
-		Options() *auth.PermissionOptions
-	})
-	if perms == nil || !ok {
+	if perms == nil {
 		return nil
 	}
-	o := can.Options()
+	o := perms.Options()
 	lists := func(o *auth.SubjectOptions) *subjectLists {
 		if o == nil {
 			return &subjectLists{}

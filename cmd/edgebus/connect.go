@@ -21,13 +21,13 @@ const connectionOptions = "Connection"
 // environment variables are those of the nats tool.
 func clientFlags(own ...option) []option {
 	return append(own,
-		&stringFlag{Name: "server", Aliases: []string{"s"}, EnvVars: []string{"NATS_URL"}, Value: "nats://127.0.0.1:4222", Usage: "`URL`s of the bus, with commas between them", Category: connectionOptions},
-		&stringFlag{Name: "user", EnvVars: []string{"NATS_USER"}, Usage: "`NAME` to log in with; without a password it is a token", Category: connectionOptions},
-		&stringFlag{Name: "password", EnvVars: []string{"NATS_PASSWORD"}, Usage: "`PASSWORD` of the user", Category: connectionOptions},
-		&stringFlag{Name: "token", EnvVars: []string{"NATS_TOKEN"}, Usage: "`TOKEN` to log in with", Category: connectionOptions},
-		&durationFlag{Name: "timeout", EnvVars: []string{"NATS_TIMEOUT"}, Value: 5 * time.Second, Usage: "`TIME` to wait for the bus and for answers", Category: connectionOptions},
-		&stringFlag{Name: "connection-name", Usage: "`NAME` of the connection on monitoring pages", Category: connectionOptions},
-		&stringFlag{Name: "inbox-prefix", EnvVars: []string{"NATS_INBOX_PREFIX"}, Usage: "`SUBJECT` that reply subjects begin with", Category: connectionOptions},
+		&stringFlag{Name: "server", Aliases: []string{"s"}, EnvVars: []string{"NATS_URL"}, Value: "nats://127.0.0.1:4222", Usage: "`URL`s of the bus, with commas between them", Group: connectionOptions},
+		&stringFlag{Name: "user", EnvVars: []string{"NATS_USER"}, Usage: "`NAME` to log in with; without a password it is a token", Group: connectionOptions},
+		&stringFlag{Name: "password", EnvVars: []string{"NATS_PASSWORD"}, Usage: "`PASSWORD` of the user", Group: connectionOptions},
+		&stringFlag{Name: "token", EnvVars: []string{"NATS_TOKEN"}, Usage: "`TOKEN` to log in with", Group: connectionOptions},
+		&durationFlag{Name: "timeout", EnvVars: []string{"NATS_TIMEOUT"}, Value: 5 * time.Second, Usage: "`TIME` to wait for the bus and for answers", Group: connectionOptions},
+		&stringFlag{Name: "connection-name", Usage: "`NAME` of the connection on monitoring pages", Group: connectionOptions},
+		&stringFlag{Name: "inbox-prefix", EnvVars: []string{"NATS_INBOX_PREFIX"}, Usage: "`SUBJECT` that reply subjects begin with", Group: connectionOptions},
 		hidden("creds", "NATS_CREDS"), hidden("nkey", "NATS_NKEY"),
 		hidden("tlscert", "NATS_CERT"), hidden("tlskey", "NATS_KEY"), hidden("tlsca", "NATS_CA"),
 		hidden("context", "NATS_CONTEXT"),
@@ -37,7 +37,7 @@ func clientFlags(own ...option) []option {
 // hidden is a flag of the nats tool that is not built yet. It is known, so that it can be
 // refused with a reason.
 func hidden(name, env string) option {
-	return &stringFlag{Name: name, EnvVars: []string{env}, Hidden: true, Category: connectionOptions}
+	return &stringFlag{Name: name, EnvVars: []string{env}, Hidden: true, Group: connectionOptions}
 }
 
 // connection turns the flags into a connected client. ctx ends with INT and TERM; call end.

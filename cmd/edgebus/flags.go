@@ -48,13 +48,13 @@ func (a *aboutFlag) names() []string { return append([]string{a.Name}, a.Aliases
 
 // A valueFlag is a flag of one of the types that the accessors of invocation have.
 type valueFlag[T any] struct {
-	Name     string
-	Aliases  []string
-	EnvVars  []string
-	Usage    string
-	Category string
-	Hidden   bool
-	Value    T // the default
+	Name    string
+	Aliases []string
+	EnvVars []string
+	Usage   string
+	Group   string
+	Hidden  bool
+	Value   T // the default
 }
 
 type (
@@ -69,7 +69,7 @@ type (
 )
 
 func (f *valueFlag[T]) about() *aboutFlag {
-	return &aboutFlag{f.Name, f.Aliases, f.EnvVars, f.Usage, f.Category, f.Hidden}
+	return &aboutFlag{f.Name, f.Aliases, f.EnvVars, f.Usage, f.Group, f.Hidden}
 }
 
 func (f *valueFlag[T]) takesValue() bool {

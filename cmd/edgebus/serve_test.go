@@ -83,11 +83,16 @@ func TestConfigurationIsTestedWithoutServing(t *testing.T) {
 	good := file(t, "good.conf", "port: 4333\n")
 	bad := file(t, "bad.conf", "port: 4333\nfoo_bar: 1\n")
 	warned := file(t, "warned.conf", "cluster { port: 6222 }\n")
+	both := file(t, "both.conf", "cluster { port: 6222 }\nfoo_bar: 1\n")
+	whole := file(t, "whole.conf", "cluster { port: 6222 }\nping_max: 1000\n")
 	steps := []step{
 		{name: "good", args: []string{"-t", "-c", good}, stderr: `edgebus: configuration file \S*good.conf is valid \(sha256:[0-9a-f]{64}\)` + "\n"},
 		{name: "bad", args: []string{"-t", "-c", bad}, code: 1, stderr: `edgebus: \S*bad.conf:2:1: .*foo_bar.*`},
 		{name: "bad is not served", args: []string{"-config", bad}, code: 1, stderr: `edgebus: \S*bad.conf:2:1: .*foo_bar.*`},
-		{name: "warning", args: []string{"-c", warned, "-t"}, code: 1, stderr: `edgebus: warning: \S*warned.conf:1:1: .*leaf.*edgebus: configuration file \S* has warnings; the server would start with it` + "\n"},
+		{name: "warning", args: []string{"-c", warned, "-t"}, stderr: `edgebus: warning: \S*warned.conf:1:1: .*leaf.*edgebus: configuration file \S* is valid \(sha256:[0-9a-f]{64}\)` + "\n"},
+		{name: "warning beside an error", args: []string{"-c", both, "-t"}, code: 1, stderr: `edgebus: \S*both.conf:1:1: warning: "cluster" .*edgebus: \S*both.conf:2:1: .*foo_bar.*`},
+		{name: "warning beside an error of the whole", args: []string{"-c", whole, "-t"}, code: 1, stderr: `edgebus: \S*whole.conf:1:1: warning: "cluster" .*edgebus: \S*whole.conf:2:1: ping_max 1000.*`},
+		{name: "password without a user", args: []string{"--pass", "x"}, code: 1, stderr: "edgebus: a password without a user.*--user.*"},
 		{name: "command line counts", args: []string{"-c", good, "-t", "-p", "99999"}, code: 1, stderr: "edgebus: .*port 99999.*"},
 		{name: "check good", args: []string{"check", "-c", good}, stdout: `edgebus: configuration file \S*good.conf is valid \(sha256:\S*\)` + "\n"},
 		{name: "check bad", args: []string{"check", "-c", bad}, code: 1, stderr: `edgebus: \S*bad.conf:2:1: .*foo_bar.*`},

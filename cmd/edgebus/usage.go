@@ -15,7 +15,11 @@ func (p *program) usage() string {
 		fmt.Fprintf(&b, "    %-9s %-17s %s\n", row.name, row.arguments, row.summary)
 	}
 	fmt.Fprintf(&b, "\n\"%s help COMMAND\" tells more of one.\n", p.name)
-	b.WriteString(serveHelp)
+	help := serveHelp
+	if p.name == natsServerName {
+		help = strings.Replace(help, ownAddress, natsServerAddress, 1)
+	}
+	b.WriteString(help)
 	return b.String()
 }
 
@@ -26,15 +30,15 @@ func (p *program) commandUsage(row *command, cmd *tool) string {
 		fmt.Fprintf(&b, " %s", row.arguments)
 	}
 	fmt.Fprintf(&b, "\n\n%s\n", strings.TrimSpace(cmd.Description))
-	category := "\x00"
+	group := "\x00"
 	for _, f := range cmd.Flags {
 		about := f.about()
 		if about.Hidden {
 			continue
 		}
-		if about.Group != category {
-			category = about.Group
-			title := category
+		if about.Group != group {
+			group = about.Group
+			title := group
 			if title == "" {
 				title = "Options"
 			}
@@ -82,21 +86,28 @@ func flagUsage(f option) string {
 	return fmt.Sprintf("    %-28s %s\n", left, text)
 }
 
+// Where the server listens unless it is told depends on the name that it was started with.
+const (
+	ownAddress        = "(default: 127.0.0.1 without\n                                     authentication, 0.0.0.0 with it)"
+	natsServerAddress = "(default: 0.0.0.0)"
+)
+
 // serveHelp follows the page of nats-server, line by line where there is a counterpart.
 const serveHelp = `
 Server Options:
-    -a, --addr, --net <host>         Bind to host address (default: 127.0.0.1 without
-                                     authentication, 0.0.0.0 with it)
+    -a, --addr, --net <host>         Bind to host address ` + ownAddress + `
     -p, --port <port>                Use port for clients (default: 4222, -1: any free one)
     -n, --name
         --server_name <server_name>  Server name (default: auto)
-    -P, --pid <file>                 File to store PID
+    -P, --pid <file>                 File to store PID, removed at the end
     -m, --http_port <port>           Use port for http monitoring
     -ms,--https_port <port>          Use port for https monitoring
     -c, --config <file>              Configuration file
-    -t                               Test configuration and exit
+    -t                               Test configuration and exit: with 0 if the server would start with it,
+                                     warnings or not, with 1 on errors ("check --strict": on warnings as well)
     -sl,--signal <signal>=<pid>      Send signal to a running server (ldm, stop, quit, term, reopen, reload)
-                                     <pid> can be either a PID (e.g. 1) or the path to a PID file (e.g. /run/edgebus/edgebus.pid)
+                                     <pid> is a PID or the path to a PID file (e.g. /run/edgebus/edgebus.pid);
+                                     it cannot be left out
         --ports_file_dir <dir>       Creates a ports file in the specified directory (<executable_name>_<pid>.ports).
 
 Logging Options:
@@ -107,10 +118,10 @@ Logging Options:
     -r, --remote_syslog <addr>       Syslog server addr (udp://localhost:514)
     -D, --debug                      Enable debugging output
     -V, --trace                      Trace the raw protocol
-    -VV                              Verbose trace
+    -VV                              The same as -V
     -DV                              Debug and trace
-    -DVV                             Debug and verbose trace
-        --log_size_limit <limit>     Logfile size limit in bytes (default: 10485760, -1: none)
+    -DVV                             The same as -DV
+        --log_size_limit <limit>     Logfile size limit in bytes, 4096 at least (default: 10485760, -1: none)
         --max_traced_msg_len <len>   Maximum printable length for traced messages (default: unlimited)
 
 Authorization Options:

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/edgebus-io/edgebus/daemon"
+)
+
+// errRemotes ends a check that has found a hub which cannot be joined. What is the matter has been said.
+var errRemotes = errors.New("not every hub can be joined")
+
+// checkRemotes tries every hub that the file at path names, and says in a sentence how each went.
+func (p *program) checkRemotes(path string) (tried int, err error) {
+	loaded, err := daemon.Load(path, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer loaded.Close()
+	ctx, stop := withInterrupt()
+	defer stop()
+	trials, err := loaded.TryRemotes(ctx)
+	failed := 0
+	for _, t := range trials {
+		if t.Up {
+			secured := "without TLS"
+			if t.Secure {
+				secured = "over TLS"
+			}
+			fmt.Fprintf(p.stdout, "joined %s: hub %s (NATS %s) at %s %s, its account %s with ours %s, compression %s, round trip %v\n",
+				t.URL, t.Hub, t.HubVersion, t.Address, secured, t.TheirAccount, t.Account, t.Compression, t.RTT.Round(10*time.Microsecond))
+			continue
+		}
+		failed++
+		fmt.Fprintf(p.stdout, "cannot join %s: %s\n", t.URL, t.Reason)
+		if t.Remedy != "" {
+			fmt.Fprintf(p.stdout, "  %s\n", t.Remedy)
+		}
+	}
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("%w: %d of %d attempts failed", errRemotes, failed, len(trials))
+	}
+	return len(trials), err
+}

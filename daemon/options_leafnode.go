@@ -1,0 +1,205 @@
+package daemon
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/engine"
+	"github.com/edgebus-io/edgebus/leafnode"
+	"github.com/edgebus-io/edgebus/transport/certs"
+)
+
+// defaultLinkPending is what may wait for one link: about a minute of a thin one, and a moment of a fast one.
+const defaultLinkPending = 8 << 20
+
+// defaultLeafPort is where leaves join, unless a configuration says otherwise.
+const defaultLeafPort = 7422
+
+// LeafnodeOptions are the leafnodes block: hubs to join, and the door for leaves that join us.
+type LeafnodeOptions struct {
+	// Listen is host:port, or a port alone, that leaves connect to. Default: none may.
+	Listen Address `conf:"listen"`
+
+	// Host and Port are the same in two. Default of Host: that of the block's server.
+	Host string `conf:"host,alias=net"`
+	Port int    `conf:"port"`
+
+	leafnode.Options `conf:",inline"`
+
+	// TLS secures the links of leaves that join us.
+	TLS *TLSOptions `conf:"tls"`
+
+	// Auth says who may join. Default: whoever may come in as a client.
+	Auth LeafAuthOptions `conf:"authorization"`
+
+	// Remotes are the hubs to join.
+	Remotes []RemoteOptions `conf:"remotes"`
+}
+
+// RemoteOptions are one of the remotes.
+type RemoteOptions struct {
+	leafnode.Remote `conf:",inline"`
+
+	// TLS is how the hub is to be secured. Default: the system's authorities, if the hub asks for TLS.
+	TLS *TLSOptions `conf:"tls"`
+}
+
+// LeafAuthOptions are the authorization block of leafnodes.
+type LeafAuthOptions struct {
+	// User and Password, or NKey, are those of a single user; Account is the account that it joins.
+	// Account alone is that of leaves that bring no credentials, where nobody has to. Default $G.
+	User     string `conf:"user,alias=username"`
+	Password string `conf:"password,alias=pass"`
+	NKey     string `conf:"nkey"`
+	Account  string `conf:"account"`
+
+	// Timeout is how long a leaf may take to bring credentials. Default: handshake_timeout.
+	Timeout time.Duration `conf:"timeout"`
+
+	// Users are several of them.
+	Users []LeafUser `conf:"users"`
+}
+
+// A LeafUser is one of these.
+type LeafUser struct {
+	User     string `conf:"user,alias=username"`
+	Password string `conf:"password,alias=pass"`
+	NKey     string `conf:"nkey"`
+	Account  string `conf:"account"`
+}
+
+// listens reports whether leaves may join.
+func (o *LeafnodeOptions) listens() bool {
+	return o.Port != 0 || o.Listen.Port != 0 || o.Listen.Host != ""
+}
+
+// foldListen turns Listen into Host and Port.
+func (o *LeafnodeOptions) foldListen() {
+	o.Host = cmp.Or(o.Host, o.Listen.Host)
+	o.Port = cmp.Or(o.Port, o.Listen.Port)
+	if o.Port == 0 && o.Host != "" {
+		o.Port = defaultLeafPort
+	}
+	o.Listen = Address{}
+}
+
+// fillLeaf hands the block to the part that it is for, with what that has to know of the rest.
+func (o *Options) fillLeaf() {
+	l := &o.Leaf
+	l.foldListen()
+	n := &l.Options
+	n.MaxPayload, n.MaxLine = o.Server.MaxPayload, o.Server.MaxControlLine
+	n.ServerName, n.Version = o.Server.ServerName, o.Server.Version
+	n.DefaultAccount = l.Auth.Account
+	limit := o.MemoryLimit
+	if limit <= 0 {
+		limit = unknownMemory
+	}
+	if n.MaxPending == 0 {
+		n.MaxPending = int(min(defaultLinkPending, limit/32))
+	}
+	n.PendingTotal = max(int64(n.MaxPending), limit/16)
+}
+
+// secureLeaf reads the files of the block's tls blocks.
+func (l *Loaded) secureLeaf() error {
+	o := &l.Options.Leaf
+	o.Options.TLS, l.leafCerts = nil, nil
+	if o.TLS != nil {
+		c, err := certs.Load(o.TLS)
+		if err != nil {
+			return err
+		}
+		first, delay := c.HandshakeFirst()
+		l.leafCerts = c
+		o.Options.TLS = &leafnode.TLS{
+			Security: &engine.Security{Config: c.Config(), Timeout: c.Timeout(), Grace: delay, Check: c.Check},
+			First:    first, Verify: c.Verifies(), Allow: c.Allow,
+		}
+	}
+	o.Options.Remotes = nil
+	for i := range o.Remotes {
+		r := &o.Remotes[i]
+		given := r.TLS
+		if given == nil {
+			given = &TLSOptions{}
+		}
+		if err := certs.CheckClient(given); err != nil {
+			return fmt.Errorf("remotes %d: %w", i+1, err)
+		}
+		made := r.Remote
+		made.Secure = r.TLS != nil
+		made.HandshakeFirst = r.TLS != nil && bool(given.HandshakeFirst.On)
+		made.TLSTimeout = given.Timeout
+		// Files are read for each attempt, so that new certificates need no restart.
+		made.TLS = func(host string) (*tls.Config, error) { return certs.ClientConfig(given, host) }
+		made.Proxy.TLS = func(host string) (*tls.Config, error) { return certs.ClientConfig(&TLSOptions{}, host) }
+		o.Options.Remotes = append(o.Options.Remotes, made)
+	}
+	return nil
+}
+
+// leafDirectory says who may join as a leaf: the block's own users if it has any, and otherwise whoever
+// may come in as a client.
+func (l *Loaded) makeLeafDirectory() error {
+	o := &l.Options
+	a := &o.Leaf.Auth
+	users := a.Users
+	if a.User != "" || a.NKey != "" {
+		if len(users) > 0 {
+			return errors.New("leafnodes.authorization has a single user and a users list: put the user into the list")
+		}
+		users = []LeafUser{{a.User, a.Password, a.NKey, a.Account}}
+	}
+	l.leafDirectory = l.directory
+	if len(users) == 0 {
+		return nil
+	}
+	own := auth.Options{TopOptions: o.Top, Timeout: a.Timeout, LeafVerifyAndMap: o.Auth.LeafVerifyAndMap}
+	own.NoAuthUser = ""
+	own.Accounts = make(auth.AccountsOptions, len(o.Top.Accounts))
+	for name, account := range o.Top.Accounts {
+		account.Users = nil
+		own.Accounts[name] = account
+	}
+	for _, u := range users {
+		if u.Account != "" && u.Account != auth.GlobalAccount && u.Account != auth.SystemAccount {
+			if _, known := own.Accounts[u.Account]; !known {
+				return fmt.Errorf("leafnodes.authorization: account %q is not one of the accounts: define it there", cut(u.Account))
+			}
+		}
+		own.Users = append(own.Users, auth.User{User: u.User, Password: u.Password, NKey: u.NKey, Account: u.Account})
+	}
+	var err error
+	l.leafDirectory, err = auth.New(own)
+	return err
+}
+
+// checkLeaf finds what is wrong with the block.
+func (l *Loaded) checkLeaf() error {
+	o := &l.Options
+	if o.Leaf.Port < randomPort || o.Leaf.Port > 65535 {
+		return fmt.Errorf("port %d is not between 1 and 65535, nor -1 for any free one", o.Leaf.Port)
+	}
+	for i := range o.Leaf.Remotes {
+		r := &o.Leaf.Remotes[i]
+		if r.Account != "" && l.directory.Account(r.Account) == nil {
+			return fmt.Errorf("remotes %d: account %q is not one of the accounts: define it there, or leave the key out", i+1, cut(r.Account))
+		}
+	}
+	_, err := leafnode.New(o.Leaf.Options, nil, nil, l.leafDirectory, nil)
+	return err
+}
+
+// same compares two blocks by what they hold. What was made of files is not looked at.
+func (o *LeafnodeOptions) same(other *LeafnodeOptions) bool {
+	plain := func(o LeafnodeOptions) any {
+		o.Options.TLS, o.Options.Remotes = nil, nil
+		return o
+	}
+	return same(plain(*o), plain(*other))
+}
