@@ -5,7 +5,6 @@ package differential
 import (
 	"flag"
 	"fmt"
-
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"

@@ -31,15 +31,15 @@ func play(t testing.TB, kind process.Kind, s *scenario, expected outcome) (outco
 	if err != nil {
 		return nil, err
 	}
-	defer server.stop()
+	defer server.Kill()
 	p := &player{server: server, scenario: s, crowded: s.crowded(), peers: make(map[string]*peer)}
 	defer p.hangUp()
 	seen, err := p.doAll(s.steps, expected)
-	if strings.Contains(server.log.String(), "WARNING: DATA RACE") { // built with EDGEBUS_RACE=1
+	if server.Logged("WARNING: DATA RACE") { // built with EDGEBUS_RACE=1
 		err = errors.Join(err, errors.New("a data race in the server"))
 	}
 	if err != nil {
-		err = fmt.Errorf("%s, %w\n%s", kind, err, tail(server.log.String()))
+		err = fmt.Errorf("%s, %w\n%s", kind, err, tail(server.Log()))
 	}
 	return seen, err
 }

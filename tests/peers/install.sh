@@ -2,6 +2,7 @@
 # Brings the peers that tests are played with, as far as it may:
 #
 #   nats-server v2.15.2   built by go install, into tests/.cache
+#   nats-server v2.9.10   likewise, as an older hub and leaf; Debian's package is that version
 #   libnats, gcc          Debian packages, where apt-get may be used (as root)
 #   nats.js               by npm into tests/peers/js/node_modules; node and npm as Debian packages
 #
@@ -11,24 +12,30 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/lib.sh
 
-version=v2.15.2 # as in tests/process/binary.go
+version=v2.15.2 # both as in tests/process/binary.go
+old=v2.9.10
 missing=()
 
-# reference: one of the places where tests/process looks has the exact version.
-reference() {
+# server VERSION FOLDER: one of the places where tests/process looks has that version.
+server() {
 	local path
-	for path in tests/.cache/nats-server "$(command -v nats-server)" "$(go env GOPATH)/bin/nats-server"; do
-		[ -x "$path" ] && [ "$("$path" -v 2>/dev/null)" = "nats-server: $version" ] && return 0
+	local -a folders
+	IFS=: read -ra folders <<<"$PATH"
+	for path in "$2" "${folders[@]}" "$(go env GOPATH)/bin"; do
+		[ -x "$path/nats-server" ] && [ "$("$path/nats-server" -v 2>/dev/null)" = "nats-server: $1" ] && return 0
 	done
 	return 1
 }
 
-install_reference() {
-	reference && return 0
-	echo "peers: building nats-server $version"
-	mkdir -p tests/.cache
+reference() { server "$version" tests/.cache; }
+
+# install_server VERSION FOLDER
+install_server() {
+	server "$1" "$2" && return 0
+	echo "peers: building nats-server $1"
+	mkdir -p "$2"
 	# Outside the module: it is a program of its own, not a dependency.
-	(cd tests/.cache && GOFLAGS= GOWORK=off CGO_ENABLED=0 GOBIN=$PWD go install "github.com/nats-io/nats-server/v2@$version") && reference
+	(cd "$2" && GOFLAGS= GOWORK=off CGO_ENABLED=0 GOBIN=$PWD go install "github.com/nats-io/nats-server/v2@$1") && server "$1" "$2"
 }
 
 library() {
@@ -53,7 +60,8 @@ install_javascript() {
 	(cd tests/peers/js && npm ci --no-audit --no-fund --loglevel=error) && javascript
 }
 
-install_reference || missing+=("nats-server $version")
+install_server "$version" tests/.cache || missing+=("nats-server $version")
+install_server "$old" "tests/.cache/$old" || missing+=("nats-server $old")
 install_library || missing+=("libnats (Debian: gcc libc6-dev libnats-dev)")
 install_javascript || missing+=("nats.js (Debian: nodejs npm, then npm ci in tests/peers/js)")
 

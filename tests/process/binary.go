@@ -17,6 +17,7 @@ type Kind string
 const (
 	Edgebus   Kind = "edgebus"
 	Reference Kind = "nats-server"
+	Old       Kind = "nats-server-2.9" // what Debian has, and many hubs still run
 )
 
 // Both are the kinds that must behave alike.
@@ -24,6 +25,9 @@ var Both = []Kind{Edgebus, Reference}
 
 // ReferenceVersion is the nats-server that tests compare with.
 const ReferenceVersion = "v2.15.2"
+
+// OldVersion is the nats-server that Old is.
+const OldVersion = "v2.9.10"
 
 var build struct {
 	once sync.Once
@@ -45,16 +49,15 @@ func Main(m *testing.M) {
 // more memory then, and a race found is in its log and a failure.
 func Raced() bool { return os.Getenv("EDGEBUS_RACE") != "" }
 
-// Binary gives the path of a kind's program. EDGEBUS_BINARY and NATS_SERVER_BINARY, where
-// set, say which program to take.
+// Binary gives the path of a kind's program. EDGEBUS_BINARY, NATS_SERVER_BINARY and
+// NATS_SERVER_OLD_BINARY, where set, say which program to take.
 func Binary(t testing.TB, kind Kind) string {
 	t.Helper()
-	if kind == Reference {
-		path, err := findReference()
-		if err != nil {
-			Absent(t, "nats-server "+ReferenceVersion, err.Error())
-		}
-		return path
+	switch kind {
+	case Reference:
+		return reference(t, ReferenceVersion, findReference)
+	case Old:
+		return reference(t, OldVersion, findOld)
 	}
 	if path := os.Getenv("EDGEBUS_BINARY"); path != "" {
 		return path
@@ -64,6 +67,15 @@ func Binary(t testing.TB, kind Kind) string {
 		t.Fatal(build.err)
 	}
 	return build.path
+}
+
+func reference(t testing.TB, version string, find func() (string, error)) string {
+	t.Helper()
+	path, err := find()
+	if err != nil {
+		Absent(t, "nats-server "+version, err.Error())
+	}
+	return path
 }
 
 // Absent ends a test whose peer is not there: a failure where CI is set, else a skip that
@@ -105,22 +117,33 @@ func Root() string {
 // Cache is where install.sh puts peers.
 func Cache() string { return filepath.Join(Root(), "tests", ".cache") }
 
-var findReference = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("NATS_SERVER_BINARY"); path != "" {
+var (
+	findReference = sync.OnceValues(func() (string, error) {
+		return find(ReferenceVersion, "NATS_SERVER_BINARY", Cache())
+	})
+	findOld = sync.OnceValues(func() (string, error) {
+		return find(OldVersion, "NATS_SERVER_OLD_BINARY", filepath.Join(Cache(), OldVersion))
+	})
+)
+
+// find looks for a nats-server of the version: where the environment says, in the folder of install.sh,
+// anywhere on the path, and where go install puts programs.
+func find(version, variable, cache string) (string, error) {
+	if path := os.Getenv(variable); path != "" {
 		return path, nil
 	}
-	places := []string{filepath.Join(Cache(), "nats-server")}
-	if path, err := exec.LookPath("nats-server"); err == nil {
-		places = append(places, path)
+	places := []string{filepath.Join(cache, "nats-server")}
+	for _, folder := range filepath.SplitList(os.Getenv("PATH")) {
+		places = append(places, filepath.Join(folder, "nats-server"))
 	}
 	if out, err := exec.Command("go", "env", "GOPATH").Output(); err == nil {
 		places = append(places, filepath.Join(strings.TrimSpace(string(out)), "bin", "nats-server"))
 	}
 	for _, path := range places {
 		out, err := exec.Command(path, "-v").Output()
-		if err == nil && strings.TrimSpace(string(out)) == "nats-server: "+ReferenceVersion {
+		if err == nil && strings.TrimSpace(string(out)) == "nats-server: "+version {
 			return path, nil
 		}
 	}
 	return "", fmt.Errorf("none of %q is that version", places)
-})
+}

@@ -21,7 +21,7 @@ import (
 const (
 	startPatience = 20 * time.Second // a cold binary on a busy machine
 	stopPatience  = 20 * time.Second
-	pollInterval  = 5 * time.Millisecond
+	pollInterval  = 2 * time.Millisecond
 	keptLog       = 256 << 10 // bytes of a server's log that are kept: the newest
 )
 
@@ -49,8 +49,26 @@ type Server struct {
 	err  error
 }
 
+// ErrEnded: the server has ended before it greeted, as it does with a configuration that it refuses.
+var ErrEnded = errors.New("it has ended")
+
 // Start runs a server and returns when it greets. It is killed when the test ends.
 func Start(t testing.TB, o Options) *Server {
+	t.Helper()
+	s, err := Try(t, o)
+	if err != nil {
+		t.Fatalf("%s does not start: %v\n%s", s.Kind, err, s.log.tail(4<<10))
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of the log of %s:\n%s", s.Kind, s.log.tail(4<<10))
+		}
+	})
+	return s
+}
+
+// Try is Start for a server that need not start. There is a Server with an error as well, for its log.
+func Try(t testing.TB, o Options) (*Server, error) {
 	t.Helper()
 	s := &Server{Kind: o.Kind, Port: o.Port, t: t, o: o, dir: t.TempDir(), log: &logBuffer{}}
 	t.Cleanup(func() {
@@ -58,26 +76,19 @@ func Start(t testing.TB, o Options) *Server {
 		if s.Logged("WARNING: DATA RACE") {
 			t.Error("a data race in the server")
 		}
-		if t.Failed() {
-			t.Logf("end of the log of %s:\n%s", s.Kind, s.log.tail(4<<10))
-		}
 	})
 	s.SetConfig(o.Config)
 	// Between our finding a free port and the server's taking it, another may: try again then.
 	var err error
-	for range 3 {
+	for range 5 {
 		if o.Port == 0 {
 			s.Port = freePort(t)
 		}
-		if err = s.run(); err == nil {
-			return s
-		}
-		if o.Port != 0 || !s.Logged("address already in use") {
+		if err = s.run(); err == nil || o.Port != 0 || !s.Logged("address already in use") {
 			break
 		}
 	}
-	t.Fatalf("%s does not start: %v\n%s", s.Kind, err, s.log.tail(4<<10))
-	return nil
+	return s, err
 }
 
 // SetConfig writes the configuration file anew; Signal(syscall.SIGHUP) makes it known.
@@ -117,7 +128,7 @@ func (s *Server) awaitGreeting() error {
 	for deadline := time.Now().Add(startPatience); time.Now().Before(deadline); {
 		select {
 		case <-s.done:
-			return fmt.Errorf("it ended: %v", s.err)
+			return fmt.Errorf("%w: %v", ErrEnded, s.err)
 		case <-time.After(pollInterval):
 		}
 		if s.greets() {
@@ -212,6 +223,9 @@ func (s *Server) Again() {
 
 // Logged reports whether the log has the text in it.
 func (s *Server) Logged(text string) bool { return s.log.has(text) }
+
+// Log is the newest part of the log.
+func (s *Server) Log() string { return s.log.tail(keptLog) }
 
 func freePort(t testing.TB) int {
 	t.Helper()
