@@ -17,7 +17,7 @@ const (
 	bigRead   = 256 << 10 // of a client that takes a stream of messages
 	smallRead = 4 << 10   // of one of many
 
-	connect = `CONNECT {"verbose":false,"pedantic":false,"name":"bench","lang":"go","version":"1","protocol":1,"headers":true,"no_responders":true}` + "\r\n"
+	connect = `CONNECT {"verbose":false,"pedantic":false,"name":"bench","lang":"go","version":"1","protocol":1,"headers":true,"no_responders":true`
 	ping    = "PING\r\n"
 	pong    = "PONG\r\n"
 )
@@ -38,20 +38,23 @@ var (
 )
 
 // dial connects and returns when the server has answered the first PING.
-func dial(address string) (*client, error) {
+func dial(address string) (*client, error) { return dialAs(address, "}\r\n") }
+
+// dialAs is dial with the end of CONNECT, where credentials may stand.
+func dialAs(address, credentials string) (*client, error) {
 	conn, err := net.DialTimeout("tcp", address, 10*time.Second)
 	if err != nil {
 		return nil, err
 	}
 	c := &client{conn: conn, buffers: &bigBuffers}
-	if err := c.greet(); err != nil {
+	if err := c.greet(credentials); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
 	return c, nil
 }
 
-func (c *client) greet() error {
+func (c *client) greet(credentials string) error {
 	// The server speaks first, one line, and then waits for us.
 	buffer := c.buffers.Get().(*[]byte)
 	defer c.buffers.Put(buffer)
@@ -65,7 +68,7 @@ func (c *client) greet() error {
 			return err
 		}
 	}
-	if err := c.send(connect); err != nil {
+	if err := c.send(connect + credentials); err != nil {
 		return err
 	}
 	return c.settle()

@@ -219,7 +219,7 @@ func runOne(o *options, s shape, c contender) (figures map[string]float64, notes
 		t.span = s.span
 	}
 	if !s.serverless {
-		l := launch{pin: o.pin}
+		l := launch{pin: o.pin, config: s.config}
 		if s.cgroupBytes > 0 {
 			if l.group, err = newGroup(s.cgroupBytes); err != nil {
 				return nil, nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -88,8 +89,9 @@ func (c contender) version() string {
 
 // launch is how to start a server.
 type launch struct {
-	pin   bool
-	group *group // nil: the generator's own
+	pin    bool
+	group  *group // nil: the generator's own
+	config string // a file's text; empty: none
 }
 
 // A server is one running process.
@@ -107,6 +109,18 @@ func start(c contender, l launch) (*server, error) {
 		return nil, err
 	}
 	words := c.arguments(port)
+	if l.config != "" {
+		file, err := os.CreateTemp("", "bench-*.conf")
+		if err != nil {
+			return nil, err
+		}
+		defer os.Remove(file.Name())
+		_, err = file.WriteString(l.config)
+		if err := errors.Join(err, file.Close()); err != nil {
+			return nil, err
+		}
+		words = append(words, "-c", file.Name())
+	}
 	if l.pin {
 		words = append([]string{"taskset", "-c", strconv.Itoa(serverCPU)}, words...)
 	}

@@ -14,6 +14,7 @@ type shape struct {
 	run        func(t *target) (map[string]float64, error)
 
 	span        time.Duration // how long it takes unless told, for shapes that take a given time
+	config      string        // of the server; empty: none
 	cgroupBytes int64         // memory of the control group that the server runs in; 0: none
 	serverless  bool          // nothing is started
 	othersFail  bool          // that a server compared with does not get through is a figure too
@@ -106,6 +107,8 @@ func furtherShapes() []shape {
 			figures: scaling("publishers"), more: true, run: runScaleIn},
 		{name: "scale-out", says: "the same writes of 4 messages, one at a time, from 1 publisher to 1, 10, 100 or 1,000 subscribers: does a delivery cost more among many?",
 			figures: scaling("subscribers"), more: true, run: runScaleOut},
+		{name: "permissions", says: "messages to 10,000 random subjects by a user with 20 rules, beside one with none",
+			figures: []figure{{"ruled/free", value, 1.25, 1.10}, {name: "cpu-ns/msg-ruled"}, {name: "cpu-ns/msg-free"}}, more: true, run: runPermissions, config: ruledConfig()},
 		{name: "flood", says: "a request a millisecond while another client publishes without pause, to nobody and to a subscriber",
 			figures: []figure{{"unread-us-p99", ratio, 1.5, 1.5}, {"read-us-p99", ratio, 1.5, 1.5}, {name: "quiet-us-p99"}, {name: "unread-us-p50"}, {name: "read-us-p50"}},
 			more:    true, run: runFlood, span: 5 * time.Minute},

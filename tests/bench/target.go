@@ -46,6 +46,16 @@ func (t *target) dial() (*client, error) {
 	return c, nil
 }
 
+// dialAs is dial as a user of the shape's configuration.
+func (t *target) dialAs(user, password string) (*client, error) {
+	c, err := dialAs(t.server.address, fmt.Sprintf(`,"user":%q,"pass":%q}`+"\r\n", user, password))
+	if err != nil {
+		return nil, err
+	}
+	t.clients = append(t.clients, c)
+	return c, nil
+}
+
 // subscriber is a client with these subscriptions in place, each a subject, perhaps with a queue,
 // and a sid.
 func (t *target) subscriber(subscriptions ...string) (*client, error) {
