@@ -146,7 +146,7 @@ var everyKey = map[string]string{
 	"leafnodes.remotes.jetstream_cluster_migrate": "true", "leafnodes.remotes.js_cluster_migrate": "true",
 	"leafnodes.remotes.isolate_leafnode_interest": "true", "leafnodes.remotes.isolate": "true", "leafnodes.remotes.request_isolation": "true",
 	"leafnodes.remotes.compression": "off", "leafnodes.remotes.first_info_timeout": `"5s"`, "leafnodes.remotes.dial_timeout": `"5s"`,
-	"leafnodes.remotes.disabled": "true", "leafnodes.remotes.proxy": "{url: a}", "leafnodes.remotes.ignore_discovered_servers": "true",
+	"leafnodes.remotes.disabled": "true", "leafnodes.remotes.proxy": `{url: "http://a:1", username: u, password: p, timeout: 5s, tls {insecure: true}}`, "leafnodes.remotes.ignore_discovered_servers": "true",
 	"authorization.users.permissions": "{subscribe: a}", "authorization.users.allowed_connection_types": "[STANDARD]", "authorization.users.proxy_required": "true",
 }
 

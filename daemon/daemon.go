@@ -108,6 +108,7 @@ func FromLoaded(l *Loaded) (*Daemon, error) {
 		d.warnings = append(d.warnings, warning.String())
 	}
 	d.watchCerts(l.certs)
+	d.watchCerts(l.leafCerts)
 	d.show(l.Digest)
 	return d, nil
 }

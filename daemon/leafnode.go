@@ -137,6 +137,7 @@ func (p pages) leafz(o monitor.LeafzOptions) *monitor.Leafz {
 		}
 	}
 	page.Count = len(page.Leafs)
+	page.TooBig, page.LostWaiting, page.LostUnconfirmed = s.TooBig, s.LostWaiting, s.LostUnconfirmed
 	for i := range s.Remotes {
 		page.Remotes = append(page.Remotes, remoteRow(&s.Remotes[i]))
 	}

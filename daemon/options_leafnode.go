@@ -16,6 +16,13 @@ import (
 // defaultLinkPending is what may wait for one link: about a minute of a thin one, and a moment of a fast one.
 const defaultLinkPending = 8 << 20
 
+const (
+	// interestBytes is what a subscription of a leaf or hub takes, about, of a quarter of memory_limit.
+	interestBytes = 512
+	// leastInterest of them there may be, however little memory there is.
+	leastInterest = 50_000
+)
+
 // defaultLeafPort is where leaves join, unless a configuration says otherwise.
 const defaultLeafPort = 7422
 
@@ -45,6 +52,17 @@ type RemoteOptions struct {
 	leafnode.Remote `conf:",inline"`
 
 	// TLS is how the hub is to be secured. Default: the system's authorities, if the hub asks for TLS.
+	TLS *TLSOptions `conf:"tls"`
+
+	// Proxy is an HTTP proxy that the hub is reached through. Default: none.
+	Proxy LeafProxyOptions `conf:"proxy"`
+}
+
+// LeafProxyOptions are the proxy block of a remote.
+type LeafProxyOptions struct {
+	leafnode.Proxy `conf:",inline"`
+
+	// TLS is for a proxy that is reached by https. Default: the system's authorities.
 	TLS *TLSOptions `conf:"tls"`
 }
 
@@ -103,6 +121,7 @@ func (o *Options) fillLeaf() {
 		n.MaxPending = int(min(defaultLinkPending, limit/32))
 	}
 	n.PendingTotal = max(int64(n.MaxPending), limit/16)
+	n.MaxInterest = int(min(max(leastInterest, limit/4/interestBytes), 1<<24))
 }
 
 // secureLeaf reads the files of the block's tls blocks.
@@ -137,7 +156,15 @@ func (l *Loaded) secureLeaf() error {
 		made.TLSTimeout = given.Timeout
 		// Files are read for each attempt, so that new certificates need no restart.
 		made.TLS = func(host string) (*tls.Config, error) { return certs.ClientConfig(given, host) }
-		made.Proxy.TLS = func(host string) (*tls.Config, error) { return certs.ClientConfig(&TLSOptions{}, host) }
+		made.Proxy = r.Proxy.Proxy
+		proxied := r.Proxy.TLS
+		if proxied == nil {
+			proxied = &TLSOptions{}
+		}
+		if err := certs.CheckClient(proxied); err != nil {
+			return fmt.Errorf("remotes %d: proxy: %w", i+1, err)
+		}
+		made.Proxy.TLS = func(host string) (*tls.Config, error) { return certs.ClientConfig(proxied, host) }
 		o.Options.Remotes = append(o.Options.Remotes, made)
 	}
 	return nil

@@ -80,6 +80,7 @@ func (d *Daemon) reload() error {
 	}
 	d.options, d.directory, d.certs, d.leafDirectory = *o, next.directory, next.certs, next.leafDirectory
 	d.watchCerts(d.certs)
+	d.watchCerts(next.leafCerts)
 	d.show(next.Digest)
 	d.logReload(next, changed, time.Since(began))
 	return nil

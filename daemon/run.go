@@ -192,6 +192,7 @@ func (d *Daemon) wait(ctx context.Context) error {
 	if s := d.system.Load(); s != nil {
 		s.LameDuck()
 	}
+	d.leaf.LameDuck()
 	leaving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)

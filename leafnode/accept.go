@@ -19,7 +19,7 @@ func (d *door) open(c *engine.Conn) engine.Session {
 	n := d.node
 	set := n.settings.Load()
 	now := engine.Now()
-	k := &link{node: n, door: d, conn: c, started: time.Now(), nonce: newNonce(), until: now + int64(set.HandshakeTimeout)}
+	k := &link{node: n, door: d, conn: c, started: time.Now(), nonce: newNonce(), greetedAt: now, until: now + int64(set.HandshakeTimeout)}
 	k.lastIn.Store(now)
 	k.parser = set.parser(0)
 	config := acceptConfig{
@@ -176,9 +176,30 @@ func (k *link) recheck(set *settings) *closing {
 		return errReload
 	}
 	k.identity = id
+	return k.bound(set)
+}
+
+// forEver is so far away that the sum with now is still a time.
+const forEver = 100 * 365 * 24 * time.Hour
+
+// bound notes when a leaf's user or its account expires. The closing says that it has. The clock of the
+// wall is asked each time: on a small device it may be set long after the start.
+func (k *link) bound(set *settings) *closing {
 	k.until = 0
-	if !id.Expires.IsZero() {
-		k.until = engine.Now() + int64(time.Until(id.Expires))
+	if k.identity == nil {
+		return nil
 	}
-	return nil
+	at := k.identity.Expires
+	if a := set.directory.Account(k.identity.Account); a != nil && !a.Expires.IsZero() && (at.IsZero() || a.Expires.Before(at)) {
+		at = a.Expires
+	}
+	if at.IsZero() {
+		return nil
+	}
+	left := time.Until(at)
+	k.until = engine.Now() + int64(max(0, min(left, forEver)))
+	if left > 0 {
+		return nil
+	}
+	return errExpired
 }

@@ -26,6 +26,8 @@ var (
 	errCrowded = &closing{reason: "Too Many Strangers",
 		remedy: "more leaves than max_links were on their way in at once, and this one was first"}
 	errPermissions = &closing{reason: "Permissions Changed"}
-	errNoLonger    = &closing{wire: wireAuthorization, reason: "Authentication Expired",
+	errExpired     = &closing{wire: "User Authentication Expired", reason: "Authentication Expired",
+		remedy: "the credentials of the leaf's user, or its account, have expired: give the leaf new ones. Is the clock right?"}
+	errNoLonger = &closing{wire: wireAuthorization, reason: "Authentication Expired",
 		remedy: "the leaf's user is gone, has changed or has expired: give the leaf new credentials"}
 )

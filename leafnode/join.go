@@ -2,7 +2,6 @@ package leafnode
 
 import (
 	"reflect"
-	"time"
 
 	"github.com/edgebus-io/edgebus/broker"
 	"github.com/edgebus-io/edgebus/engine"
@@ -97,9 +96,8 @@ func (k *link) enter(account *broker.Account) error {
 	k.up = true
 	k.mu.Unlock()
 	k.acceptor, k.solicitor = nil, nil
-	k.until = 0
-	if k.identity != nil && !k.identity.Expires.IsZero() {
-		k.until = now + int64(time.Until(k.identity.Expires))
+	if why := k.bound(set); why != nil {
+		return k.fail(why)
 	}
 	k.careAt = now + min(int64(firstPing), int64(set.DeadAfter)/careParts)
 	k.arm()

@@ -29,11 +29,13 @@ type link struct {
 	solicitor  *solicitor // while we are let in
 	acceptor   *acceptor  // until a leaf is let in
 	nonce      string     // that a leaf has to sign
+	greetedAt  int64      // when a leaf could answer our INFO
 	identity   *auth.Identity
 	peer       *broker.Peer // nil until the link is up
 	member     *member
 	until      int64     // the handshake's end, and later that of the credentials; 0: never
 	careAt     int64     // when to look after the link; 0 until it is up
+	caredAt    int64     // when it was looked after last
 	unread     int       // bytes that waited for the rest of what they are part of when it was looked after
 	isAway     bool      // credentials are being checked beside the loop
 	isMute     bool      // INFO has not been said, because the leaf is to begin with TLS
@@ -183,6 +185,7 @@ func (k *link) Secured(_ *engine.Loop, state *tls.ConnectionState) {
 		k.isMute = false
 		k.say(string(k.acceptor.hello()))
 	}
+	k.greetedAt = engine.Now()
 	k.arm()
 }
 
@@ -210,18 +213,31 @@ func (k *link) Closed(reason error) {
 	k.count()
 	bytes, flying := k.receipts.lost()
 	k.mu.Unlock()
+	k.decoder.release()
+	k.carryNothing()
+	k.carry = nil
+	l := lost{waiting: waiting, flying: flying, flyingBytes: bytes}
+	if k.subscriptions.Load() > manySubscriptions {
+		go k.withdraw(reason, l) // the Node waits for it
+		return
+	}
+	k.withdraw(reason, l)
+}
+
+// manySubscriptions take longer to remove than others on the loop should wait: 2 us each.
+const manySubscriptions = 4096
+
+// withdraw takes a link that is closed out of its account.
+func (k *link) withdraw(reason error, l lost) {
 	if k.peer != nil {
 		k.peer.Detach()
 		if k.member.joint != nil { // or the joint has not let us in
 			k.member.joint.leave(k.member)
 		}
-		k.peer.Account().Drop(broker.Closing, waiting)
+		k.peer.Account().Drop(broker.Closing, l.waiting)
 	}
-	k.decoder.release()
-	k.carryNothing()
-	k.carry = nil
 	k.node.interest.Add(-int64(k.subscriptions.Load()))
-	k.node.left(k, reason, lost{waiting: waiting, flying: flying, flyingBytes: bytes})
+	k.node.left(k, reason, l)
 }
 
 // lost is what a link held when it was cut.
@@ -294,8 +310,10 @@ func (k *link) care(now int64) bool {
 	asked, isAsked := k.receipts.oldest()
 	uncovered := k.receipts.wantsPing(true)
 	k.mu.Unlock()
+	isFresh := now-k.caredAt < pingParts*part // or it may be we who were stopped, and have not read since
+	k.caredAt = now
 	switch {
-	case isAsked && silence >= deadParts*part && now-asked >= pingParts*part:
+	case isFresh && isAsked && silence >= deadParts*part && now-asked >= pingParts*part:
 		k.close(errStale)
 		return false
 	case uncovered || silence >= pingParts*part && !isAsked || k.rttUnknown():

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -98,7 +99,7 @@ func newSite(t testing.TB, name string, change func(*Options, *auth.Options)) *s
 	ctx, cancel := context.WithCancel(context.Background())
 	s.end = cancel
 	s.serving.Go(func() {
-		if err := s.n.Serve(ctx, ln); err != nil {
+		if err := s.n.Serve(ctx, ln); err != nil && !errors.Is(err, ErrStopped) {
 			t.Error(err)
 		}
 	})

@@ -26,6 +26,7 @@ const (
 	defaultMaxPending       = 8 << 20
 	defaultMaxLinks         = 1024
 	defaultMaxPayload       = 1 << 20
+	defaultMaxInterest      = 1 << 20
 )
 
 // settings are what a Node goes by until the next Reload.
@@ -42,13 +43,17 @@ type Node struct {
 	log    *slog.Logger
 
 	// Anyone's.
-	settings   atomic.Pointer[settings] // replaced by Reload, as a whole
-	maxPending atomic.Int64
-	most       atomic.Int64  // bytes that may wait for all links together
-	waiting    atomic.Int64  // that do, about
-	tooBig     atomic.Uint64 // messages that were larger than the other side takes
-	carried    atomic.Int64  // bytes of long messages that have not arrived whole, of links with compression
-	interest   atomic.Int64  // subscriptions of all other sides together
+	settings    atomic.Pointer[settings] // replaced by Reload, as a whole
+	maxPending  atomic.Int64
+	most        atomic.Int64  // bytes that may wait for all links together
+	waiting     atomic.Int64  // that do, about
+	tooBig      atomic.Uint64 // messages that were larger than the other side takes
+	lostWaiting atomic.Uint64 // messages that waited for a link when it was cut
+	lostFlying  atomic.Uint64 // messages that had been sent then, and no receipt had come for
+	lame        atomic.Bool   // no more links are made
+	carried     atomic.Int64  // bytes of long messages that have not arrived whole, of links with compression
+	interest    atomic.Int64  // subscriptions of all other sides together
+	maxInterest atomic.Int64
 
 	mu        sync.Mutex
 	stopped   bool                       // under mu
@@ -90,6 +95,7 @@ func (n *Node) install(set *settings) {
 	n.settings.Store(set)
 	n.maxPending.Store(int64(set.MaxPending))
 	n.most.Store(set.PendingTotal)
+	n.maxInterest.Store(int64(set.MaxInterest))
 }
 
 // newSettings fills in defaults and checks.
@@ -99,6 +105,7 @@ func newSettings(o Options, d *auth.Directory) (*settings, error) {
 	o.DeadAfter = cmp.Or(o.DeadAfter, defaultDeadAfter)
 	o.MaxPending = cmp.Or(o.MaxPending, defaultMaxPending)
 	o.PendingTotal = cmp.Or(o.PendingTotal, 4*int64(o.MaxPending))
+	o.MaxInterest = cmp.Or(o.MaxInterest, defaultMaxInterest)
 	o.MaxLinks = cmp.Or(o.MaxLinks, defaultMaxLinks)
 	o.MaxPayload = cmp.Or(o.MaxPayload, defaultMaxPayload)
 	switch {
@@ -206,6 +213,16 @@ func (n *Node) all() []*link {
 	all := n.linksLocked()
 	slices.SortFunc(all, func(a, b *link) int { return cmp.Compare(a.conn.ID(), b.conn.ID()) })
 	return all
+}
+
+// LameDuck closes the doors and dials no more. Links stay until Shutdown, or until the other side leaves.
+func (n *Node) LameDuck() {
+	n.lame.Store(true)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for d := range n.doors {
+		d.close()
+	}
 }
 
 // Shutdown closes the doors and all links, and returns when they are gone, or with ctx.

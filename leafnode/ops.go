@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/edgebus-io/edgebus/broker"
@@ -14,14 +15,15 @@ import (
 // The way in: Data unpacks what is packed and carries out every operation that has arrived whole.
 
 const (
-	// maxEffort is how many deliveries a link makes before others have their turn. An operation counts
-	// as one, and so does what takes as long to unpack: a megabyte may come as fifty bytes.
-	maxEffort   = 4096
-	effortBytes = 512
+	// maxEffort is how many deliveries a link makes before others have their turn. So many operations
+	// count as one, one that changes interest as two, and so many bytes that were unpacked: a megabyte of
+	// any of these may come as fifty bytes.
+	maxEffort      = 4096
+	effortOps      = 4
+	effortInterest = 2
+	effortBytes    = 512
 	// carryLeast is what is made room for at once.
 	carryLeast = 256
-	// maxInterest bounds the subscriptions of all other sides together.
-	maxInterest = 1 << 20
 )
 
 // A work is what one call of Data needs and no link keeps.
@@ -32,7 +34,7 @@ type work struct {
 	queues []string
 	msgs   uint64
 	bytes  uint64
-	effort int // beside the lane's
+	effort int // beside the lane's, in effortOps
 	most   int // of both together
 }
 
@@ -47,7 +49,7 @@ func (w *work) release() {
 }
 
 // isSpent reports whether others are to have their turn.
-func (w *work) isSpent(lane *broker.Lane) bool { return lane.Effort()+w.effort >= w.most }
+func (w *work) isSpent(lane *broker.Lane) bool { return lane.Effort()+w.effort/effortOps >= w.most }
 
 // Data implements engine.Session.
 func (k *link) Data(l *engine.Loop, in []byte) (used int, err error) {
@@ -141,7 +143,7 @@ func (k *link) doPacked(lane *broker.Lane, w *work, in []byte) (used int, err er
 		}
 		done += n
 	}
-	w.effort += len(out) / effortBytes
+	w.effort += effortOps * len(out) / effortBytes
 	k.decoder.release()
 	return used, nil
 }
@@ -301,6 +303,9 @@ func (k *link) heed(i *info) error {
 	if k.solicitor != nil {
 		a, err = k.solicitor.info(i, k.rtt)
 	} else {
+		k.mu.Lock()
+		k.rtt = time.Duration(engine.Now() - k.greetedAt) // about
+		k.mu.Unlock()
 		a, err = k.acceptor.info(i)
 	}
 	k.run(a)
@@ -410,6 +415,7 @@ func (k *link) doForbidden(subject []byte) error {
 // doSub notes what the other side wants.
 func (k *link) doSub(w *work) error {
 	op := &w.op
+	w.effort += effortInterest * effortOps
 	filter := string(op.Subject)
 	if isLDS(filter) && k.member.joint.own(filter) {
 		return k.fail(loopOf(k.facts.account))
@@ -423,7 +429,7 @@ func (k *link) doSub(w *work) error {
 		return nil
 	}
 	w.text = appendTag(append(append(w.text[:0], op.Subject...), op.Queue...), op)
-	if k.node.interest.Load() >= maxInterest {
+	if k.node.interest.Load() >= k.node.maxInterest.Load() {
 		k.say("-ERR 'maximum subscriptions exceeded'\r\n")
 		return nil
 	}

@@ -48,6 +48,10 @@ type Options struct {
 	// Default: 4 times MaxPending. From memory_limit.
 	PendingTotal int64 `conf:"-" json:"-"`
 
+	// MaxInterest bounds the subscriptions of all other sides together. What comes above it is refused,
+	// and its link stays. Default 1,048,576. From memory_limit.
+	MaxInterest int `conf:"-" json:"-"`
+
 	// MaxLinks bounds the leaves that may join us. Default 1,024.
 	MaxLinks int `conf:"max_links"`
 
@@ -138,7 +142,7 @@ type Remote struct {
 	Disabled bool `conf:"disabled"`
 
 	// Proxy is an HTTP proxy that connections go through. Default: none.
-	Proxy Proxy `conf:"proxy"`
+	Proxy Proxy `conf:"-"`
 }
 
 // A Proxy is an HTTP proxy that is asked to CONNECT.

@@ -94,7 +94,7 @@ func (o *Remote) account() string { return cmp.Or(o.Account, "$G") }
 
 // run dials until the remote is stopped.
 func (r *remote) run() {
-	for r.ctx.Err() == nil {
+	for r.ctx.Err() == nil && !r.node.lame.Load() {
 		u := r.pool.next()
 		err := r.attempt(u)
 		if r.ctx.Err() != nil {

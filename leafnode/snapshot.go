@@ -13,6 +13,10 @@ type Snapshot struct {
 	Links   []LinkSnapshot
 	Remotes []RemoteSnapshot
 	TooBig  uint64 // messages that were larger than the other side takes
+
+	// Of links that were cut: messages that waited, and those that no receipt had come for. They may
+	// have arrived or not.
+	LostWaiting, LostUnconfirmed uint64
 }
 
 // A LinkSnapshot is one link that is up. Counts are since then.
@@ -69,7 +73,7 @@ func (n *Node) Snapshot() any { return n.Links(false) }
 
 // Links is what there is to show; with subjects it has those that the other sides have subscribed to.
 func (n *Node) Links(subjects bool) Snapshot {
-	s := Snapshot{TooBig: n.tooBig.Load()}
+	s := Snapshot{TooBig: n.tooBig.Load(), LostWaiting: n.lostWaiting.Load(), LostUnconfirmed: n.lostFlying.Load()}
 	for _, k := range n.all() {
 		if shown, ok := k.snapshot(subjects); ok {
 			s.Links = append(s.Links, shown)

@@ -2,6 +2,7 @@ package leafnode
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -45,11 +46,13 @@ func (n *Node) tellUp(k *link) {
 // tellDown writes what a link has ended for. Of one that we dialled its remote writes the reason.
 func (n *Node) tellDown(k *link, reason error, l lost) {
 	why, remedy := explain(reason)
+	n.lostWaiting.Add(uint64(l.waiting))
+	n.lostFlying.Add(uint64(l.flying))
 	if k.peer == nil {
 		if k.door != nil {
 			level := slog.LevelWarn
-			if remedy == "" {
-				level = slog.LevelDebug
+			if remedy == "" || errors.Is(reason, engine.ErrPeerClosed) {
+				level, remedy = slog.LevelDebug, "" // somebody who looks what is there, or a leaf that is stopped
 			}
 			n.logLimited(level, "leaf refused", "address", k.conn.RemoteAddr().String(), "name", k.facts.name, "reason", why, "remedy", remedy)
 		}

@@ -193,6 +193,12 @@ type Leafz struct {
 
 	// Remotes are the hubs to be joined, whether they are or not: edgebus' own.
 	Remotes []LeafRemote `json:"remotes,omitempty"`
+
+	// Messages that did not cross: too large for the other side, waiting when a link was cut, or sent and
+	// without a receipt then, so that nobody knows. edgebus' own.
+	TooBig          uint64 `json:"too_big_msgs,omitempty"`
+	LostWaiting     uint64 `json:"lost_waiting_msgs,omitempty"`
+	LostUnconfirmed uint64 `json:"lost_unconfirmed_msgs,omitempty"`
 }
 
 // A Leaf is one link.

@@ -18,6 +18,7 @@ tests/peers/install.sh || leave_out "some of the peers" "tests/peers/install.sh 
 step "tests $repeat times under the race detector" env CGO_ENABLED=1 go test -race -count="$repeat" -timeout 12h ./...
 step "noise: $NOISE_COUNT conversations" go test -count=1 -timeout 12h -run Noise ./tests/transcripts
 step "made-up configurations" go test -count=1 -timeout 12h ./tests/differential -configs "${CONFIGURATIONS:-20000}"
+step "leaf links over bad lines, in full" env EDGEBUS_LONG=1 go -C tests/peers test -count=1 -timeout 12h -run "Leaf|Leaves|Garbage|LinkIs|DeadLine|20000" .
 step "reload under load and many logins, in full" env EDGEBUS_RELOAD=full go test -count=1 -timeout 30m -v ./tests/reload
 step "fuzzing" env FUZZTIME="${FUZZTIME:-10m}" scripts/fuzz.sh
 step "unit suite on every ARM" scripts/test-arm.sh
