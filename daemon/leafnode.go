@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/leafnode"
 	"github.com/edgebus-io/edgebus/monitor"
 )
@@ -96,7 +97,7 @@ func (o *Options) leafVarz(port int) (v monitor.LeafVarz) {
 	}
 	for i := range l.Remotes {
 		r := &l.Remotes[i]
-		row := monitor.RemoteVarz{Account: r.Account, URLs: leafnode.ShownURLs(r.URLs)}
+		row := monitor.RemoteVarz{Account: cmp.Or(r.Account, auth.GlobalAccount), URLs: leafnode.ShownURLs(r.URLs)}
 		if r.TLS != nil {
 			row.TLSTimeout = r.TLS.Timeout.Seconds()
 		}
