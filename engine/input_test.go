@@ -218,3 +218,34 @@ func TestNeedHoldsThroughARest(t *testing.T) {
 		}
 	})
 }
+
+// TestUnreadGrowsBeforeDataIsCalled: it is how a session knows that its peer is alive while a long message
+// comes in.
+func TestUnreadGrowsBeforeDataIsCalled(t *testing.T) {
+	drivers(t, func(t *testing.T, h *house) {
+		h.open(Options{}, func(*Conn) *talk { return &talk{data: lengths} })
+		c := h.dial()
+		const size = 100_000
+		message := fmt.Appendf(nil, "%08d;%s", size, make([]byte, size))
+		tk := <-h.talks
+		for _, at := range []int{0, 100, 30_000, 60_000} {
+			if at > 0 {
+				c.Write(message[:at])
+				message = message[at:]
+			}
+			for deadline := time.Now().Add(20 * time.Second); ; {
+				seen := make(chan int, 1)
+				tk.c.Post(func(*Loop) { seen <- tk.c.Unread() })
+				if n := <-seen; n+len(message) == size+9 {
+					break
+				} else if time.Now().After(deadline) {
+					t.Fatalf("%d bytes are unread, want %d", n, size+9-len(message))
+				}
+			}
+		}
+		c.Write(message)
+		if _, err := io.ReadFull(c, make([]byte, 9)); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -211,16 +211,14 @@ func TestADeadPeerIsNoticed(t *testing.T) {
 		t.Errorf("it ended with %q", ops)
 	}
 	s.links(0)
-	if !s.log.has("the line is dead or blocked") {
-		t.Error("the log does not say why")
-	}
+	eventually(t, "the log says why", func() bool { return s.log.has("the line is dead or blocked") })
 }
 
 // TestAnyByteIsLife: a peer that is in the middle of a message that takes long cannot answer.
 func TestAnyByteIsLife(t *testing.T) {
 	packings(t, func(t *testing.T, packed bool) {
 		s := newSite(t, "site", nil)
-		const dead = 400 * time.Millisecond
+		const dead = time.Second
 		s.hurry(func(set *settings) { set.DeadAfter = dead })
 		c := s.newClient("")
 		c.subscribe("a", "")
@@ -231,9 +229,9 @@ func TestAnyByteIsLife(t *testing.T) {
 		if packed {
 			text = append([]byte(streamIdentifier), chunkOf(text)...)
 		}
-		// In pieces, for three times as long as a silent one may live.
+		// In pieces, for twice as long as a silent one may live.
 		const pieces = 60
-		tick := time.NewTicker(3 * dead / pieces)
+		tick := time.NewTicker(2 * dead / pieces)
 		defer tick.Stop()
 		for i := range pieces {
 			<-tick.C

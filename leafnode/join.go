@@ -35,6 +35,12 @@ func (k *link) joinHub() error {
 	}
 	r.learn(i)
 	r.linkUp()
+	if r.tried != nil {
+		k.mu.Lock()
+		k.ping(engine.Now())
+		k.mu.Unlock()
+		k.conn.Flush(false)
+	}
 	return nil
 }
 

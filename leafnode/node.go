@@ -92,7 +92,10 @@ func New(o Options, b *broker.Broker, e *engine.Engine, d *auth.Directory, log *
 }
 
 func (n *Node) install(set *settings) {
-	n.settings.Store(set)
+	before := n.settings.Swap(set)
+	if n.engine != nil && (before == nil || before.directory != set.directory) {
+		set.directory.OnChange(n.accountChanged)
+	}
 	n.maxPending.Store(int64(set.MaxPending))
 	n.most.Store(set.PendingTotal)
 	n.maxInterest.Store(int64(set.MaxInterest))
@@ -196,6 +199,16 @@ func (n *Node) Reload(o Options, d *auth.Directory) error {
 		}
 	}
 	return nil
+}
+
+// accountChanged has the leaves of an account looked at, once operator mode knows more of it.
+func (n *Node) accountChanged(a *auth.Account) {
+	n.mu.Lock()
+	links := slices.DeleteFunc(n.linksLocked(), func(k *link) bool { return k.door == nil || !k.isIn(a.Name) })
+	n.mu.Unlock()
+	for _, k := range links {
+		k.conn.Post(func(*engine.Loop) { k.doReload() })
+	}
 }
 
 func (n *Node) linksLocked() []*link {

@@ -369,6 +369,13 @@ func (k *link) doPong() {
 		return
 	}
 	k.rtt = rtt
+	if k.remote != nil && k.remote.tried != nil {
+		// A hub that lets us in may refuse us still, but it does so before it answers.
+		select {
+		case k.remote.tried <- struct{}{}:
+		default:
+		}
+	}
 	if k.receipts.light() {
 		if k.receipts.light() { // or it is our own queue that makes it long
 			k.level.observe(rtt)

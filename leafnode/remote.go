@@ -23,7 +23,7 @@ type remote struct {
 	ctx  context.Context
 	end  context.CancelCauseFunc
 
-	tried chan error // told when the link is up, for Try; nil: nobody waits
+	tried chan struct{} // told when the hub has let us in and answered a PING, for Try; nil: nobody waits
 
 	// run's alone.
 	pool    *pool
@@ -217,9 +217,6 @@ func (r *remote) linkUp() {
 	defer r.mu.Unlock()
 	r.upAt = engine.Now()
 	r.state.up, r.state.since, r.state.attempts, r.state.reason, r.state.remedy = true, time.Now(), 0, "", ""
-	if r.tried != nil {
-		r.tried <- nil
-	}
 }
 
 // linkEnded lets run go on.
@@ -283,7 +280,7 @@ func explain(err error) (reason, remedy string) {
 	case errors.Is(err, engine.ErrHandshake):
 		return "TLS Handshake Failure", handshakeRemedy(err)
 	case errors.Is(err, engine.ErrPeerClosed):
-		return "Connection Closed", "the hub, or something in between, closed the connection without a word"
+		return "Connection Closed", "the other side, or something in between, closed the connection without a word"
 	}
 	return err.Error(), ""
 }

@@ -76,7 +76,7 @@ func try(ctx context.Context, o Options, r Remote) (t Trial, err error) {
 	if err != nil {
 		return t, err
 	}
-	one.tried = make(chan error, 1)
+	one.tried = make(chan struct{}, 1)
 	u := one.pool.next()
 	t.URL, t.Account = hideSecrets(u), r.account()
 	ended := make(chan error, 1)
