@@ -136,7 +136,7 @@ func (l *Loaded) secureLeaf() error {
 		first, delay := c.HandshakeFirst()
 		l.leafCerts = c
 		o.Options.TLS = &leafnode.TLS{
-			Security: &engine.Security{Config: c.Config(), Timeout: c.Timeout(), Grace: delay, Check: c.Check},
+			Security: &engine.Security{Config: c.Config(), Timeout: cmp.Or(o.TLS.Timeout, o.HandshakeTimeout, defaultLinkHandshake), Grace: delay, Check: c.Check},
 			First:    first, Verify: c.Verifies(), Allow: c.Allow,
 		}
 	}

@@ -106,8 +106,22 @@ func (k *link) shed(most int) {
 	k.count()
 	if dropped > 0 {
 		k.dropped += uint64(dropped)
-		k.peer.Account().Drop(broker.SlowPeer, dropped)
+		if k.owed += dropped; k.owed >= dropBatch {
+			k.countDrops()
+		}
 		k.node.tellShed(k)
+	}
+}
+
+// dropBatch is how many dropped messages the account hears of at once: counting takes its lock, and
+// publishers shall not feel a link that is stuck.
+const dropBatch = 256
+
+// countDrops tells the account of messages that were dropped. Under mu.
+func (k *link) countDrops() {
+	if k.owed > 0 {
+		k.peer.Account().Drop(broker.SlowPeer, k.owed)
+		k.owed = 0
 	}
 }
 

@@ -77,6 +77,7 @@ type link struct {
 	outMsgs  uint64
 	outBytes uint64
 	dropped  uint64 // messages, since the link is up
+	owed     int    // of dropped, what the account has not heard of
 	rtt      time.Duration
 	pace     pace
 	told     int64       // when dropping was last logged
@@ -211,6 +212,9 @@ func (k *link) Closed(reason error) {
 	k.over = true
 	waiting := k.queue.clear()
 	k.count()
+	if k.peer != nil {
+		k.countDrops()
+	}
 	bytes, flying := k.receipts.lost()
 	k.mu.Unlock()
 	k.decoder.release()
@@ -309,6 +313,7 @@ func (k *link) care(now int64) bool {
 	k.mu.Lock()
 	asked, isAsked := k.receipts.oldest()
 	uncovered := k.receipts.wantsPing(true)
+	k.countDrops()
 	k.mu.Unlock()
 	isFresh := now-k.caredAt < pingParts*part // or it may be we who were stopped, and have not read since
 	k.caredAt = now

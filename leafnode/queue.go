@@ -3,8 +3,10 @@ package leafnode
 import "sync"
 
 const (
-	// blockBytes is the size of a queue's blocks; a frame that is longer has one of its own.
-	blockBytes = 64 << 10
+	// blockBytes is the size of a queue's blocks, but for the first one of a queue that was empty, which is
+	// small: many links may have one message waiting. A frame that is longer has a block of its own.
+	blockBytes      = 64 << 10
+	smallBlockBytes = 4 << 10
 	// frameBytes is what a frame costs in a queue besides its bytes, in the sum that is bounded.
 	frameBytes = 8
 )
@@ -26,16 +28,22 @@ type block struct {
 	first int     // in sizes
 }
 
-var blocks = sync.Pool{New: func() any { return &block{buf: make([]byte, 0, blockBytes)} }}
+var (
+	blocks      = sync.Pool{New: func() any { return &block{buf: make([]byte, 0, blockBytes)} }}
+	smallBlocks = sync.Pool{New: func() any { return &block{buf: make([]byte, 0, smallBlockBytes)} }}
+)
 
 // room returns the end of the queue, where a frame of at most n bytes may be appended; added takes
 // it.
 func (q *queue) room(n int) []byte {
 	t := q.tail
 	if t == nil || cap(t.buf)-len(t.buf) < n {
-		if n > blockBytes {
+		switch {
+		case n > blockBytes:
 			t = &block{buf: make([]byte, 0, n)}
-		} else {
+		case q.tail == nil && n <= smallBlockBytes:
+			t = smallBlocks.Get().(*block)
+		default:
 			t = blocks.Get().(*block)
 		}
 		if q.tail == nil {
@@ -115,9 +123,12 @@ func (q *queue) clear() (msgs int) {
 }
 
 func (b *block) free() {
-	if cap(b.buf) != blockBytes {
-		return
-	}
+	size := cap(b.buf)
 	*b = block{buf: b.buf[:0], sizes: b.sizes[:0]}
-	blocks.Put(b)
+	switch size {
+	case blockBytes:
+		blocks.Put(b)
+	case smallBlockBytes:
+		smallBlocks.Put(b)
+	}
 }
