@@ -18,7 +18,11 @@ func TestInterestIsToldBeforeMessages(t *testing.T) {
 	w.say("LS+ svc\r\n")
 	w.sync()
 	c := s.newClient("")
-	for i := range 100 {
+	rounds := 100
+	if testing.Short() {
+		rounds = 10
+	}
+	for i := range rounds {
 		inbox := fmt.Sprintf("_INBOX.%d", i)
 		sub := c.subscribe(inbox, "")
 		c.publish("svc", inbox, "", "?")
@@ -32,6 +36,9 @@ func TestInterestIsToldBeforeMessages(t *testing.T) {
 
 // TestNoMoreThanTheWindowIsInFlight has a peer that never answers a PING.
 func TestNoMoreThanTheWindowIsInFlight(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	packings(t, func(t *testing.T, packed bool) {
 		s := newSite(t, "site", func(o *Options, _ *auth.Options) { o.MaxPending = 1 << 20 })
 		w := joinAsLeaf(t, s, leafConnect, packed)
@@ -219,6 +226,9 @@ func TestADeadPeerIsNoticed(t *testing.T) {
 
 // TestAnyByteIsLife: a peer that is in the middle of a message that takes long cannot answer.
 func TestAnyByteIsLife(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	packings(t, func(t *testing.T, packed bool) {
 		s := newSite(t, "site", nil)
 		const dead = time.Second

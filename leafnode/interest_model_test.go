@@ -63,7 +63,11 @@ func TestInterestAgreesWithALoopOverAllSubscriptions(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 5))
 	j := newTestJoint()
 	var all []*modelPeer
-	for step := range 20000 {
+	steps := 20000
+	if testing.Short() {
+		steps = 2000
+	}
+	for step := range steps {
 		switch n := r.IntN(100); {
 		case n < 2 && len(all) < 40:
 			all = append(all, newModelPeer(t, j, r))

@@ -92,6 +92,9 @@ func unpack(d *decoder, wire []byte, step int) (out []byte, err error) {
 
 func TestWhatIsPackedIsUnpackedTheSame(t *testing.T) {
 	for name, text := range texts() {
+		if testing.Short() && len(text) > 2*chunkData {
+			continue
+		}
 		for _, m := range framedModes {
 			for _, step := range []int{1 << 30, 70001, 4096, 7} {
 				if step == 7 && len(text) > 100<<10 {
@@ -114,6 +117,9 @@ func TestWhatIsPackedIsUnpackedTheSame(t *testing.T) {
 
 func TestAHeadAndItsDataAreAChunk(t *testing.T) {
 	for name, text := range texts() {
+		if testing.Short() && len(text) > 2*chunkData {
+			continue
+		}
 		if len(text) > chunkData {
 			continue
 		}
@@ -129,6 +135,9 @@ func TestAHeadAndItsDataAreAChunk(t *testing.T) {
 
 func TestOthersReadWhatWePack(t *testing.T) {
 	for name, text := range texts() {
+		if testing.Short() && len(text) > 2*chunkData {
+			continue
+		}
 		for _, m := range framedModes {
 			var e encoder
 			// A link sends many pieces one after the other; nothing in between adds nothing.
@@ -148,6 +157,9 @@ func TestOthersReadWhatWePack(t *testing.T) {
 
 func TestWhatNatsServerPacksIsUnpacked(t *testing.T) {
 	for name, text := range texts() {
+		if testing.Short() && len(text) > 2*chunkData {
+			continue
+		}
 		for _, m := range framedModes {
 			// Each flush of nats-server's is a stream of its own.
 			var wire bytes.Buffer

@@ -344,7 +344,7 @@ var claim struct {
 }
 
 // mostBlocks is how many a run takes before it begins anew with its first.
-const mostBlocks = 40
+const mostBlocks = 100
 
 func freePort(t *testing.T) int {
 	t.Helper()
