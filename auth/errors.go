@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // When a client connects. What went wrong is for our log; the client is told the same in most cases.
@@ -25,6 +26,24 @@ var (
 	// ErrRevoked: somebody has taken back what the client shows.
 	ErrRevoked = errors.New("auth: revoked")
 )
+
+// IsGuess reports whether a login has failed for what was brought, which somebody may have guessed. An error
+// that has another one behind ErrCredentials is about finding out: a resolver or a callout's service that
+// cannot be reached, or what a key has to be, which nobody guesses. Who comes back when such an outage is
+// over must not wait for it.
+func IsGuess(err error) bool {
+	_, more := err.(interface{ Unwrap() []error })
+	return !more && errors.Is(err, ErrCredentials)
+}
+
+// Detail is what an error of a login says besides that the credentials are wrong, for a log that says
+// that already; empty if there is no more to it. A peer may have put something into it, of any length.
+func Detail(err error) string {
+	if err == ErrCredentials {
+		return ""
+	}
+	return strings.TrimPrefix(err.Error(), ErrCredentials.Error()+": ")
+}
 
 // When options are read.
 var (

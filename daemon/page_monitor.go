@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/engine"
 	"github.com/edgebus-io/edgebus/monitor"
 )
 
@@ -85,20 +88,48 @@ func (d *Daemon) monitorAddress() (host string, port, securePort int) {
 	return host, port, securePort
 }
 
+// maxSlowViewers bounds those who wait because of failed logins from their address. There are only 64
+// connections to pages; whoever guesses must not have them all.
+const maxSlowViewers = 8
+
 // mayLook asks for the user and password that are configured now. Hashes are compared one after the
 // other: strangers must not keep all processors busy.
-func (d *Daemon) mayLook(user, password string) bool {
-	viewers := d.shown.Load().viewers
-	if viewers == nil {
+func (d *Daemon) mayLook(from netip.Addr, user, password string) bool {
+	shown := d.shown.Load()
+	if shown.viewers == nil {
 		return true
 	}
-	_, slow, err := viewers.Authenticate(auth.Credentials{User: user, Password: password})
+	given := auth.Credentials{User: user, Password: password, Remote: from}
+	most := shown.options.Server.MaxFailedLogins
+	if !d.slowViewer(&given, most) {
+		return false
+	}
+	_, slow, err := shown.viewers.Authenticate(given)
 	if slow != nil {
 		d.hashing.Lock()
-		defer d.hashing.Unlock()
 		_, err = slow()
+		d.hashing.Unlock()
 	}
+	d.slowdown.Note(&given, err, most, engine.Now())
 	return err == nil
+}
+
+// slowViewer waits as long as failed logins from an address make it. False: too many wait.
+func (d *Daemon) slowViewer(given *auth.Credentials, most int) bool {
+	wait, ok := d.slowdown.Begin(given, most, engine.Now())
+	if wait == 0 {
+		return ok
+	}
+	defer d.slowdown.Waited(given.Remote)
+	defer d.slowViewers.Add(-1)
+	if d.slowViewers.Add(1) > maxSlowViewers {
+		return false
+	}
+	select {
+	case <-time.After(wait):
+	case <-d.ending:
+	}
+	return true
 }
 
 // pagesTLS is the configuration of clients' listeners as it is now, but that nobody has to show a

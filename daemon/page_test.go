@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/engine"
 	"github.com/edgebus-io/edgebus/monitor"
 )
 
@@ -261,4 +263,33 @@ func TestAccountsGetTheServicesOfTheSystemAccount(t *testing.T) {
 	if got := withSystem(configured, ""); len(got[0].Imports) != 0 {
 		t.Error("without a system account there are imports")
 	}
+}
+
+func TestGuessingThePagesPasswordIsSlow(t *testing.T) {
+	o := Options{Monitor: MonitorOptions{HTTP: Address{Host: loopbackHost, Port: randomPort}, User: "op", Password: "right"}}
+	o.Server.MaxFailedLogins = 1
+	r := mustRun(t, o)
+	for range 3 {
+		if code, _ := r.look(t, "http", "/varz", "op", "guess"); code != http.StatusUnauthorized {
+			t.Fatalf("a guess got %d", code)
+		}
+	}
+	begun := time.Now()
+	for _, least := range []time.Duration{300 * time.Millisecond, 0} {
+		if code, _ := r.look(t, "http", "/varz", "op", "right"); code != http.StatusOK {
+			t.Errorf("who may look got %d", code)
+		}
+		if took := time.Since(begun); took < least {
+			t.Errorf("the first time took %v", took)
+		}
+	}
+	// The address is known as one that guesses at the other doors too.
+	given := auth.Credentials{Type: auth.Standard, User: "u", Password: "p", Remote: netip.MustParseAddr(loopbackHost)}
+	wait, _ := r.slowdown.Begin(&given, 1, engine.Now())
+	if wait == 0 || r.options.Server.Slowdown != &r.slowdown || r.options.Leaf.Options.Slowdown != &r.slowdown {
+		t.Errorf("a client waits %v", wait)
+	}
+	r.slowdown.Waited(given.Remote)
+	r.Stop()
+	r.mustEnd(t)
 }

@@ -2,7 +2,6 @@ package leafnode
 
 import (
 	"cmp"
-	"errors"
 	"net"
 	"strconv"
 	"time"
@@ -69,73 +68,6 @@ func (set *settings) parser(theirs int) parser.Parser {
 		Dialect: parser.FromLeaf, MaxControlLine: parser.LeafControlLineFactor * max(set.MaxLine, parser.DefaultMaxControlLine),
 		MaxPayload: max(set.MaxPayload, min(theirs, most)),
 	}
-}
-
-// doConnect takes a leaf's CONNECT.
-func (k *link) doConnect(args []byte) error {
-	c, err := parseConnect(args)
-	if err == nil {
-		err = k.acceptor.connect(&c)
-	}
-	if err != nil {
-		return k.failWith(err)
-	}
-	set := k.node.settings.Load()
-	given := auth.Credentials{
-		User: c.User, Password: c.Password, Token: c.Token, NKey: c.NKey, Signature: c.Signature, JWT: c.JWT, Nonce: k.nonce,
-		Type: auth.LeafNode, Remote: k.conn.RemoteAddr().Addr(), TLS: k.conn.TLS(), Name: c.Name, Version: c.Version,
-	}
-	id, slow, err := set.directory.Authenticate(given)
-	if slow == nil {
-		return k.finishLogin(&c, id, err)
-	}
-	away := k.conn.Away(func() { id, err = slow() }, func(*engine.Loop) {
-		k.isAway = false
-		if err == nil && k.node.settings.Load() != set {
-			id, err = k.node.settings.Load().directory.Recheck(id)
-		}
-		if err := k.finishLogin(&c, id, err); err != nil {
-			k.conn.Close(err)
-		}
-	})
-	if !away {
-		return k.fail(errBusy)
-	}
-	k.isAway = true
-	return nil
-}
-
-// finishLogin lets in whom the directory lets in.
-func (k *link) finishLogin(c *connect, id *auth.Identity, err error) error {
-	if err != nil {
-		why := *errAuthorization
-		if !errors.Is(err, auth.ErrCredentials) {
-			why.remedy = "the leaf's user may not come in: " + err.Error()
-		}
-		return k.fail(&why)
-	}
-	if !id.Admits(auth.LeafNode) {
-		why := *errAuthorization
-		why.remedy = "the leaf's user may not use this type of connection: add LEAFNODE to its allowed_connection_types"
-		return k.fail(&why)
-	}
-	set := k.node.settings.Load()
-	k.identity = id
-	account := k.node.broker.Account(cmp.Or(id.Account, set.DefaultAccount))
-	imports, exports := limitsOf(id.Perms)
-	k.facts = facts{
-		account: account.Name(), system: account.Name() == set.directory.SystemAccount(), name: c.Name, serverID: c.ServerID,
-		cluster: c.Cluster, version: c.Version, theirs: c.RemoteAccount, hub: c.Hub, isolated: set.Isolate || c.Isolate,
-		headers: c.Headers, mode: k.acceptor.mode(), secure: k.isSecured,
-	}
-	if k.filter, err = newFilter(exports, imports, nil, c.DenyPub, k.facts.system, true); err != nil {
-		return k.failWith(err)
-	}
-	if err := k.settle(account); err != nil {
-		return err
-	}
-	k.say(string(k.acceptor.welcome(account.Name(), k.facts.system, &imports, &exports)))
-	return k.enter(account)
 }
 
 // limitsOf is what permissions let a leaf receive and send.

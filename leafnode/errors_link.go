@@ -21,6 +21,8 @@ var (
 		remedy: "the hub sent CONNECT, which only leaves send"}
 	errBusy = &closing{wire: wireAuthorization, reason: "Authentication Failure",
 		remedy: "too many passwords are being checked at once; leaves try again by themselves"}
+	errSlowedDown = &closing{wire: wireAuthorization, reason: "Authentication Failure",
+		remedy: "too many logins from this address wait for their turn after failed ones, see max_failed_logins; leaves try again by themselves"}
 	errHalfMessages = &closing{reason: "Too Many Half Messages",
 		remedy: "long messages that have not arrived whole take more memory than all links together may: raise memory_limit, or lower max_payload"}
 	errCrowded = &closing{reason: "Too Many Strangers",

@@ -36,10 +36,8 @@ func (k *link) joinHub() error {
 	r.learn(i)
 	r.linkUp()
 	if r.tried != nil {
-		k.mu.Lock()
-		k.ping(engine.Now())
-		k.mu.Unlock()
-		k.conn.Flush(false)
+		k.careAt = engine.Now() + int64(tryPing)
+		k.arm()
 	}
 	return nil
 }

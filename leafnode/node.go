@@ -38,9 +38,10 @@ type settings struct {
 // A Node is the leaf links of one server: those to its hubs, and those of the leaves that have joined it.
 type Node struct {
 	// Set when made, never written again.
-	broker *broker.Broker
-	engine *engine.Engine
-	log    *slog.Logger
+	broker   *broker.Broker
+	engine   *engine.Engine
+	log      *slog.Logger
+	slowdown *auth.Slowdown // of leaves that log in; may be shared
 
 	// Anyone's.
 	settings    atomic.Pointer[settings] // replaced by Reload, as a whole
@@ -86,6 +87,7 @@ func New(o Options, b *broker.Broker, e *engine.Engine, d *auth.Directory, log *
 	n := &Node{
 		broker: b, engine: e, log: log, doors: make(map[*door]bool), links: make(map[*link]bool),
 		joints: make(map[*broker.Account]*joint), origins: make(map[string]uint32),
+		slowdown: cmp.Or(o.Slowdown, new(auth.Slowdown)),
 	}
 	n.install(set)
 	return n, nil
@@ -110,6 +112,7 @@ func newSettings(o Options, d *auth.Directory) (*settings, error) {
 	o.PendingTotal = cmp.Or(o.PendingTotal, 4*int64(o.MaxPending))
 	o.MaxInterest = cmp.Or(o.MaxInterest, defaultMaxInterest)
 	o.MaxLinks = cmp.Or(o.MaxLinks, defaultMaxLinks)
+	o.MaxFailedLogins = cmp.Or(o.MaxFailedLogins, auth.DefaultMaxFailedLogins)
 	o.MaxPayload = cmp.Or(o.MaxPayload, defaultMaxPayload)
 	switch {
 	case o.DeadAfter < leastDeadAfter:

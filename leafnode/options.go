@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/engine"
 )
 
@@ -64,6 +65,14 @@ type Options struct {
 	// DefaultAccount is the account of leaves that bring no credentials, where nobody has to.
 	// Default $G. From the authorization block.
 	DefaultAccount string `conf:"-" json:"-"`
+
+	// MaxFailedLogins is how many failed logins an address may have in a minute before each further
+	// one from there has to wait. Default 5; -1 nobody ever waits. From max_failed_logins.
+	MaxFailedLogins int `conf:"-" json:"-"`
+
+	// Slowdown is where failed logins are counted, for doors of others that share it. Default: one of
+	// its own. Reload leaves it as New has it.
+	Slowdown *auth.Slowdown `conf:"-" json:"-"`
 
 	// What the process knows of itself.
 	ServerName string `conf:"-" json:"-"` // INFO's name, and CONNECT's

@@ -11,6 +11,10 @@ import (
 	"github.com/edgebus-io/edgebus/engine"
 )
 
+// tryPing is when a hub is asked that has let us in. Some refuse right behind their welcome, and what they
+// say would be lost if we wrote to a connection that they have closed.
+const tryPing = 300 * time.Millisecond
+
 // A Trial is how one attempt to join a hub went.
 type Trial struct {
 	URL     string // without secrets

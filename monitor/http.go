@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -159,13 +160,19 @@ func (v *visitor) next() bool {
 	}
 	v.asked++
 	v.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	a := v.server.respond(r)
+	a := v.server.respond(v.address(), r)
 	last := r.close || r.expect || v.asked == maxRequests || v.server.full() || v.server.stopping()
 	err = v.write(a, r, last)
 	if err == nil && last && (r.body || len(v.input) > 0) {
 		v.linger()
 	}
 	return err == nil && !last
+}
+
+// address is where the visitor comes from; the zero value where the network has no addresses.
+func (v *visitor) address() netip.Addr {
+	tcp, _ := v.conn.RemoteAddr().(*net.TCPAddr)
+	return tcp.AddrPort().Addr() // nil has one too
 }
 
 func (v *visitor) refuse(mistake *badRequest) {

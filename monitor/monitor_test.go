@@ -3,6 +3,7 @@ package monitor
 import (
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -165,7 +166,9 @@ func TestBasePathStandsInFrontOfAllPages(t *testing.T) {
 
 func TestPasswordIsAskedForOnEveryPage(t *testing.T) {
 	var asked any
-	s := New(Options{Authorize: func(user, password string) bool { return user == "u" && password == "p" }}, fakePages(&asked))
+	s := New(Options{Authorize: func(from netip.Addr, user, password string) bool {
+		return from.IsLoopback() && user == "u" && password == "p"
+	}}, fakePages(&asked))
 	for _, path := range []string{"/", "/varz", "/healthz", "/stacksz", "/debug/vars", "/nope"} {
 		for credentials, right := range map[string]bool{"": false, "u:": false, "u:p": true, "x:p": false} {
 			code, _, header := get(t, s, path, func(r *http.Request) {

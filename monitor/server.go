@@ -7,6 +7,7 @@ import (
 	"html"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path"
 	"strings"
 	"sync"
@@ -18,9 +19,10 @@ type Options struct {
 	// BasePath stands in front of every path. Default: nothing.
 	BasePath string
 
-	// Authorize decides about a user and a password of HTTP's basic authentication. It may take its
-	// time, as password hashes do. Nil: everybody may look.
-	Authorize func(user, password string) bool
+	// Authorize decides about a user and a password of HTTP's basic authentication, and where they come
+	// from. It may take its time, as password hashes do; as many may ask at a time as there are
+	// connections. Nil: everybody may look.
+	Authorize func(from netip.Addr, user, password string) bool
 
 	// TLS encrypts. Nil: it is not encrypted. Passwords of Authorize can then be read on the way.
 	TLS *tls.Config
@@ -153,12 +155,18 @@ func (s *Server) count(at string) {
 func (s *Server) at(page string) string { return path.Join(s.base, page) }
 
 // respond lets in who may look, and not too many at a time.
-func (s *Server) respond(r *request) *answer {
+func (s *Server) respond(from netip.Addr, r *request) *answer {
 	switch {
 	case r.expect:
 		return refuse(statusExpectationFailed, "this is not known here: only pages can be had\n")
 	case !r.pageMethod():
 		return refuse(statusMethodNotAllowed, "only GET and HEAD\n", "Allow: GET, HEAD")
+	}
+	if allow := s.options.Authorize; allow != nil {
+		// Before there is a place for its page: strangers must not take those.
+		if user, password := r.basic(); !allow(from, user, password) {
+			return refuse(statusUnauthorized, "unauthorized\n", `WWW-Authenticate: Basic realm="monitoring", charset="UTF-8"`)
+		}
 	}
 	patience := time.NewTimer(workPatience)
 	defer patience.Stop()
@@ -167,9 +175,6 @@ func (s *Server) respond(r *request) *answer {
 		defer func() { <-s.working }()
 	case <-patience.C:
 		return refuse(statusUnavailable, "too many pages are being made at a time\n")
-	}
-	if allow := s.options.Authorize; allow != nil && !allow(r.basic()) {
-		return refuse(statusUnauthorized, "unauthorized\n", `WWW-Authenticate: Basic realm="monitoring", charset="UTF-8"`)
 	}
 	if clean := cleanPath(r.target.EscapedPath()); clean != r.target.EscapedPath() {
 		return redirect(clean, r.target.RawQuery)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path"
 	"strings"
 	"testing"
@@ -260,12 +261,12 @@ func TestClientInfoIsThatOfTheUser(t *testing.T) {
 
 func TestOutagesAreNoFailedLogins(t *testing.T) {
 	failures := func(r *rig) (n int) {
-		r.server.slowdown.mu.Lock()
-		defer r.server.slowdown.mu.Unlock()
-		for _, a := range r.server.slowdown.all {
-			n += a.failed
+		here := &auth.Credentials{User: "nobody", Remote: netip.MustParseAddr("127.0.0.1")}
+		wait, _ := r.server.slowdown.Begin(here, 1, engine.Now())
+		if wait > 0 {
+			r.server.slowdown.Waited(here.Remote)
 		}
-		return n
+		return int(wait / slowStep)
 	}
 	t.Run("resolver", func(t *testing.T) {
 		i := newIssuer(t)

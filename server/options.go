@@ -64,11 +64,16 @@ type Options struct {
 	// ones. Default 10,000; -1 none. Each takes about 400 bytes once it has ended.
 	MaxClosedClients int `conf:"max_closed_clients"`
 
-	// MaxFailedLogins is how many failed logins an address may have in a minute before each further
+	// MaxFailedLogins is how many failed logins an address may have in a minute, as a client, a leaf or a
+	// viewer of pages, before each further
 	// one from there has to wait, longer each time, up to 1.5 s. Users who have lately come in from
 	// that address do not wait. Default 5; -1 nobody ever waits, and passwords can be guessed as
 	// fast as they can be checked.
 	MaxFailedLogins int `conf:"max_failed_logins"`
+
+	// Slowdown is where failed logins are counted, for doors of others that share it. Default: one of
+	// its own. Reload leaves it as New has it.
+	Slowdown *auth.Slowdown `conf:"-" json:"-"`
 
 	// ID is the server's id: the public half of a server key, 56 characters of which the first is N.
 	// Default: a random one of this form. Reload leaves it as New has it, and XKey too.
@@ -107,7 +112,6 @@ const (
 	defaultLameDuckDuration    = 2 * time.Minute
 	defaultLameDuckGracePeriod = 10 * time.Second
 	defaultMaxClosedClients    = 10000
-	defaultMaxFailedLogins     = 5
 
 	minLameDuckDuration = 30 * time.Second
 
@@ -188,7 +192,7 @@ func (o *Options) fill() {
 		o.MaxClosedClients = defaultMaxClosedClients
 	}
 	if o.MaxFailedLogins == 0 {
-		o.MaxFailedLogins = defaultMaxFailedLogins
+		o.MaxFailedLogins = auth.DefaultMaxFailedLogins
 	}
 }
 

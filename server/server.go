@@ -23,13 +23,14 @@ import (
 // A Server speaks the NATS client protocol on any number of listeners.
 type Server struct {
 	// Set when made, never written again.
-	id     string
-	broker *broker.Broker
-	engine *engine.Engine
-	log    *slog.Logger
-	start  time.Time
-	global *broker.Account
-	events Events // nil: nobody wants to know
+	id       string
+	broker   *broker.Broker
+	engine   *engine.Engine
+	log      *slog.Logger
+	start    time.Time
+	slowdown *auth.Slowdown // of logins; may be shared
+	global   *broker.Account
+	events   Events // nil: nobody wants to know
 
 	globalJSON []byte            // the global account's name
 	nonceKey   [sha256.Size]byte // see appendNonce
@@ -45,10 +46,9 @@ type Server struct {
 	denials  lineLimit // of what clients may not do
 	removals lineLimit // of subscriptions that a change took away
 
-	abouts   abouts
-	slowdown slowdown
-	graves   graveyard
-	changes  atomic.Uint64 // reloads, and accounts that have changed
+	abouts  abouts
+	graves  graveyard
+	changes atomic.Uint64 // reloads, and accounts that have changed
 
 	mu       sync.Mutex
 	stopped  bool              // no more listeners; under mu
@@ -95,6 +95,7 @@ func New(o Options, b *broker.Broker, e *engine.Engine, d *auth.Directory, log *
 	s := &Server{
 		id: set.ID, broker: b, engine: e, log: log, start: time.Now(), global: b.Account(broker.GlobalAccount),
 		doors: make(map[*door]bool), reasons: make(map[string]uint64), members: make(map[string]int64), events: o.Events,
+		slowdown: cmp.Or(o.Slowdown, new(auth.Slowdown)),
 	}
 	rand.Read(s.nonceKey[:])
 	s.globalJSON = appendJSON(nil, broker.GlobalAccount)

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
@@ -43,7 +42,7 @@ func (s *session) doConnect(set *settings, w *work, args []byte) error {
 		return s.admit(set, c, id)
 	}
 	given := s.credentials(set, c)
-	wait, ok := s.door.server.slowdown.begin(&given, set.MaxFailedLogins, engine.Now())
+	wait, ok := s.door.server.slowdown.Begin(&given, set.MaxFailedLogins, engine.Now())
 	if !ok {
 		return s.refuse(c, errSlowedDown)
 	}
@@ -73,7 +72,7 @@ func (s *session) loginLater(c *connectRequest, given auth.Credentials, wait tim
 	s.flags |= isAway
 	s.conn.Rest(wait)
 	time.AfterFunc(wait, func() {
-		s.door.server.slowdown.end(given.Remote)
+		s.door.server.slowdown.Waited(given.Remote)
 		s.conn.Post(func(l *engine.Loop) {
 			s.flags &^= isAway
 			if err := s.login(s.door.server.settings.Load(), kept, given); err != nil {
@@ -128,9 +127,8 @@ func (s *session) login(set *settings, c *connectRequest, given auth.Credentials
 
 // finishLogin lets in whom the directory lets in.
 func (s *session) finishLogin(set *settings, c *connectRequest, given *auth.Credentials, id *auth.Identity, err error) error {
-	server := s.door.server
+	s.door.server.slowdown.Note(given, err, set.MaxFailedLogins, engine.Now())
 	if err == nil {
-		server.slowdown.succeeded(given, set.MaxFailedLogins)
 		return s.admit(set, c, id)
 	}
 	why := errCredentials
@@ -148,24 +146,12 @@ func (s *session) finishLogin(set *settings, c *connectRequest, given *auth.Cred
 	case auth.ErrBearer:
 		why = errBearer
 	default:
-		if isGuess(err) {
-			server.slowdown.failed(given, set.MaxFailedLogins, engine.Now())
-		}
 		why = whyNot(err)
 		if errors.Is(err, auth.ErrNoAnswer) {
 			return s.refuseLater(c, why, set.directory.Timeout())
 		}
 	}
 	return s.refuse(c, why)
-}
-
-// isGuess reports whether a login has failed for what the client brought. An error that has another one
-// behind auth.ErrCredentials is about finding out: a resolver or a callout's service that cannot be
-// reached, or what a key has to be, which nobody guesses. Clients that come back when such an outage
-// is over must not wait for it.
-func isGuess(err error) bool {
-	_, more := err.(interface{ Unwrap() []error })
-	return !more
 }
 
 // noCredentials is errNoCredentials with what would do.
@@ -177,11 +163,12 @@ func noCredentials(d *auth.Directory) *closing {
 
 // whyNot is errCredentials with what else an error says, for the log.
 func whyNot(err error) *closing {
-	if err == auth.ErrCredentials {
+	detail := auth.Detail(err)
+	if detail == "" {
 		return errCredentials
 	}
 	why := *errCredentials
-	why.remedy = cutText(strings.TrimPrefix(err.Error(), auth.ErrCredentials.Error()+": "))
+	why.remedy = cutText(detail)
 	return &why
 }
 

@@ -1,13 +1,14 @@
-package server
+package auth
 
 import (
 	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
-
-	"github.com/edgebus-io/edgebus/auth"
 )
+
+// DefaultMaxFailedLogins is how many failed logins of a minute an address may have before it is slowed.
+const DefaultMaxFailedLogins = 5
 
 const (
 	// failedWindow is how long failed logins count.
@@ -16,20 +17,26 @@ const (
 	// stays below the 2 s that client libraries give a server to answer.
 	slowStep = 100 * time.Millisecond
 	slowMost = 1500 * time.Millisecond
-	// maxAddresses bounds the table, maxWaiting the logins that wait in one of its entries.
-	maxAddresses = 1024
-	maxWaiting   = 256
+	// maxSlowed bounds the table, maxWaiting the logins that wait in one of its entries.
+	maxSlowed  = 1024
+	maxWaiting = 256
 	// maxFriends is how many who got in are remembered of an address.
 	maxFriends = 8
 )
 
-// A slowdown makes guessing of passwords slow. What an address has to wait for grows with its failed
-// logins; others wait for nothing. Neither do those who come in from the same address with what they
-// have come in with before: behind one address there may be a whole plant.
-type slowdown struct {
+// A Slowdown makes guessing of passwords slow. What an address has to wait for grows with its failed
+// logins; others wait for nothing. Neither do those who come in from the same address, through the same
+// door, with what they have come in with before: behind one address there may be a whole plant.
+//
+// One of them serves all doors of a process, so that whoever guesses at two of them is not half as slow.
+// It only counts and tells: to wait is for whoever asks, and nobody has to hold a goroutine for that.
+// In all of its methods most is how many failed logins of a minute cost nothing, negative: as many as
+// may be; now is a time in nanoseconds, on the same scale for all callers. The zero value is ready to use.
+// Anyone's.
+type Slowdown struct {
 	mu   sync.Mutex
-	seed maphash.Seed
-	all  map[netip.Addr]*attempts
+	seed maphash.Seed             // under mu
+	all  map[netip.Addr]*attempts // at most maxSlowed; under mu
 }
 
 // attempts is what is known of one address.
@@ -43,6 +50,7 @@ type attempts struct {
 
 // addressKey is what counts as one address: of IPv6 whoever has one has 64 bits of them.
 func addressKey(a netip.Addr) netip.Addr {
+	a = a.Unmap()
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {
 			return p.Addr()
@@ -51,22 +59,24 @@ func addressKey(a netip.Addr) netip.Addr {
 	return a
 }
 
-// digest stands for credentials, apart from a signature: that is another one each time.
-func (s *slowdown) digest(c *auth.Credentials) uint64 {
+// digestLocked stands for credentials at a door, apart from a signature: that is another one each time.
+// What opens one door may be a guess at another, or be asked for at none.
+func (s *Slowdown) digestLocked(c *Credentials) uint64 {
 	if s.seed == (maphash.Seed{}) {
 		s.seed = maphash.MakeSeed()
 	}
 	var h maphash.Hash
 	h.SetSeed(s.seed)
-	for _, text := range []string{c.User, c.Password, c.Token, c.NKey, c.JWT} {
+	for _, text := range []string{c.Type, c.User, c.Password, c.Token, c.NKey, c.JWT} {
 		h.WriteString(text)
 		h.WriteByte(0)
 	}
 	return max(1, h.Sum64())
 }
 
-// begin says how long a login has to wait; end is called after that. False: too many wait already.
-func (s *slowdown) begin(c *auth.Credentials, most int, now int64) (wait time.Duration, ok bool) {
+// Begin says how long a login has to wait before anybody looks at its credentials. After a wait that is
+// not 0 Waited has to be called. False: too many wait already, and this one is to be refused.
+func (s *Slowdown) Begin(c *Credentials, most int, now int64) (wait time.Duration, ok bool) {
 	if most < 0 {
 		return 0, true
 	}
@@ -76,7 +86,7 @@ func (s *slowdown) begin(c *auth.Credentials, most int, now int64) (wait time.Du
 	if a == nil || now-a.window > failedWindow || a.failed < most {
 		return 0, true
 	}
-	digest := s.digest(c)
+	digest := s.digestLocked(c)
 	for _, friend := range a.friends {
 		if friend == digest {
 			return 0, true
@@ -89,8 +99,8 @@ func (s *slowdown) begin(c *auth.Credentials, most int, now int64) (wait time.Du
 	return min(slowMost, slowStep*time.Duration(a.failed-most+1)), true
 }
 
-// end says that a login from an address waits no longer.
-func (s *slowdown) end(from netip.Addr) {
+// Waited says that a login from an address waits no longer.
+func (s *Slowdown) Waited(from netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a := s.all[addressKey(from)]; a != nil && a.waiting > 0 {
@@ -98,29 +108,27 @@ func (s *slowdown) end(from netip.Addr) {
 	}
 }
 
-// failed counts a failed login.
-func (s *slowdown) failed(c *auth.Credentials, most int, now int64) {
-	if most < 0 {
+// Note takes how a login has ended, which is what Authenticate has returned. Errors that are no guesses
+// count for nothing.
+func (s *Slowdown) Note(c *Credentials, err error, most int, now int64) {
+	if most < 0 || err != nil && !IsGuess(err) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.entryLocked(addressKey(c.Remote))
+	if err == nil {
+		a.befriend(s.digestLocked(c))
+		return
+	}
 	if a.failed == 0 || now-a.window > failedWindow {
 		a.window, a.failed = now, 0
 	}
 	a.failed++
 }
 
-// succeeded remembers somebody who got in.
-func (s *slowdown) succeeded(c *auth.Credentials, most int) {
-	if most < 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.entryLocked(addressKey(c.Remote))
-	digest := s.digest(c)
+// befriend remembers somebody who got in.
+func (a *attempts) befriend(digest uint64) {
 	for _, friend := range a.friends {
 		if friend == digest {
 			return
@@ -132,14 +140,14 @@ func (s *slowdown) succeeded(c *auth.Credentials, most int) {
 
 // entryLocked finds the entry of an address or makes one, in place of another if the table is full:
 // of a few the one with the fewest failures.
-func (s *slowdown) entryLocked(address netip.Addr) *attempts {
+func (s *Slowdown) entryLocked(address netip.Addr) *attempts {
 	if a := s.all[address]; a != nil {
 		return a
 	}
 	if s.all == nil {
 		s.all = make(map[netip.Addr]*attempts)
 	}
-	if len(s.all) >= maxAddresses {
+	if len(s.all) >= maxSlowed {
 		const few = 8
 		var victim netip.Addr
 		least, seen := -1, 0
