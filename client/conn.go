@@ -34,6 +34,7 @@ type Conn struct {
 	stopped chan struct{}      // closed by the reader when the socket is no longer used
 	running atomic.Int32       // goroutines of the connection; the last to end closes done
 	events  events
+	outbox  *outbox // nil: none
 
 	// The reader's alone, after Connect.
 	servers *servers
@@ -55,6 +56,9 @@ type Conn struct {
 	address  string
 	lastErr  error
 	nextSid  uint64
+	lines    uint64    // how many there have been
+	receipts []receipt // for what is in out, with no PING behind it yet
+	watchers []*watcher
 
 	// Under subsMu. Changed only with mu held as well.
 	subsMu sync.RWMutex
@@ -66,12 +70,6 @@ type Conn struct {
 
 // A span is a range of bytes in Conn.out.
 type span struct{ from, to int }
-
-// A pongWait is somebody who waits for one PONG; nobody does if both fields are zero.
-type pongWait struct {
-	answer chan error // capacity 1
-	leave  bool       // the reader itself: everything before is done, change servers now
-}
 
 // Stats are counts since Connect.
 type Stats struct {
@@ -102,6 +100,9 @@ func Connect(ctx context.Context, urls string, list ...Option) (*Conn, error) {
 	}
 	c.room = sync.NewCond(&c.mu)
 	c.events.wake = make(chan struct{}, 1)
+	if o.outbox != nil {
+		c.outbox = newOutbox(c, o.outbox)
+	}
 	first, err := c.firstConnect(ctx)
 	if err != nil {
 		return nil, err
@@ -110,6 +111,9 @@ func Connect(ctx context.Context, urls string, list ...Option) (*Conn, error) {
 	c.cancel = cancel
 	if c.options.hasHandlers() {
 		c.start(c.callHandlers)
+	}
+	if c.outbox != nil {
+		c.start(c.outbox.run)
 	}
 	c.start(func() { c.run(life, first) })
 	return c, nil
@@ -163,7 +167,7 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // shutLocked is the one way to Closed. The reader does the rest.
 func (c *Conn) shutLocked(reason error) {
-	c.status = Closed
+	c.setStatusLocked(Closed)
 	if reason != nil {
 		c.lastErr = reason
 	}
@@ -197,12 +201,11 @@ func (c *Conn) finish() {
 func (c *Conn) failPongsLocked(err error) {
 	for _, list := range [][]pongWait{c.pongs, c.later} {
 		for _, p := range list {
-			if p.answer != nil {
-				p.answer <- err
-			}
+			p.settle(err)
 		}
 	}
-	c.pongs, c.later = nil, nil
+	pongWait{receipts: c.receipts}.settle(err)
+	c.pongs, c.later, c.receipts = nil, nil, nil
 }
 
 // Status says whether the line is up.

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,7 +133,7 @@ func TestAddresses(t *testing.T) {
 		{"nats://t@h", "h:4222", "", "", "t", true},
 		{"nats://[::1]:5", "[::1]:5", "", "", "", true},
 		{"[::1]", "[::1]:4222", "", "", "", true},
-		{"tls://h", "", "", "", "", false},
+		{"tls://h", "h:4222", "", "", "", true},
 		{"http://h", "", "", "", "", false},
 		{"nats://", "", "", "", "", false},
 		{"nats://h:port", "", "", "", "", false},
@@ -149,8 +151,10 @@ func TestAddresses(t *testing.T) {
 			}
 			continue
 		}
-		if got := (server{c.address, c.user, c.password, c.token, false}); *s != got {
-			t.Errorf("%q: got %+v, want %+v", c.text, *s, got)
+		host, _, _ := net.SplitHostPort(c.address)
+		want := server{address: c.address, user: c.user, password: c.password, token: c.token, tlsName: host, tls: strings.HasPrefix(c.text, "tls:")}
+		if *s != want {
+			t.Errorf("%q: got %+v, want %+v", c.text, *s, want)
 		}
 	}
 	if _, err := parseServers(" , ", false); !errors.Is(err, ErrNoServers) {
@@ -250,28 +254,36 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
+	var served sync.WaitGroup
 	go func() {
 		for {
 			c, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			go answerPings(c)
+			served.Go(func() { answerPings(c) })
 		}
 	}()
+	before := descriptors()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for i := range 20 {
-		conn, err := Connect(ctx, listener.Addr().String(), OnError(func(*Conn, *Subscription, error) {}))
+		options := []Option{OnError(func(*Conn, *Subscription, error) {})}
+		if i%3 == 0 {
+			options = append(options, WithOutbox(OutboxOptions{}))
+		}
+		conn, err := Connect(ctx, listener.Addr().String(), options...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for j := range 5 {
 			must(conn.Subscribe(fmt.Sprintf("a.%d", j), func(*Msg) {}))
 		}
-		sync := must(conn.SubscribeSync("b", ""))
+		conn.Publish("p", nil)
+		conn.StatusChanges(ctx)
+		read := must(conn.SubscribeSync("b", ""))
 		waited := make(chan error, 1)
-		go func() { _, err := sync.NextMsg(ctx); waited <- err }()
+		go func() { _, err := read.NextMsg(ctx); waited <- err }()
 		if i%2 == 0 {
 			if err := conn.Flush(ctx); err != nil {
 				t.Fatal(err)
@@ -294,6 +306,16 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 			t.Errorf("Subscribe after Close: %v", err)
 		}
 	}
+	served.Wait()
+	if after := descriptors(); after != before {
+		t.Errorf("%d descriptors are open, %d before", after, before)
+	}
+}
+
+// descriptors is how many files and sockets this process has open; 0 where the system does not tell.
+func descriptors() int {
+	names, _ := os.ReadDir("/proc/self/fd")
+	return len(names)
 }
 
 // answerPings is a server that takes everything and says nothing else.

@@ -10,22 +10,27 @@
 // # What is promised
 //
 // Delivery is at most once. A publish returns as soon as the message is in the connection's
-// buffer; Flush tells that the server has it. While the line is down publishes are kept, up to
-// ReconnectBuffer, and sent when it is back; what was on its way when the line broke is lost.
+// buffer; Flush tells that the server has it, PublishSync that it has the one message. While the
+// line is down publishes are kept, up to ReconnectBuffer, and sent when it is back; what was on its
+// way when the line broke is lost.
 //
-// Every queue is bounded. A subscription whose callback is too slow loses its newest messages,
-// counts them (Subscription.Dropped) and says so once through OnError.
+// With an outbox (WithOutbox) delivery to the server is at least once: a message is kept until the
+// server has processed it. Those that are given up for the outbox's bounds are counted by reason, so
+// that sent = confirmed + queued + dropped at any time (Conn.OutboxStats).
+//
+// Every queue is bounded. A subscription whose callback is too slow loses its newest messages, or
+// its oldest (WhenFull), counts them (Subscription.Dropped) and says so once through OnError.
 //
 // # Goroutines
 //
-// A Conn owns two: one dials, reads and reconnects, the other writes. A subscription with a
+// A Conn owns two: one dials, reads and reconnects, the other writes. An outbox has one more. A subscription with a
 // callback owns one more, so a slow callback holds up nobody else; callbacks of one
 // subscription never overlap. One calls the On... functions, if any is set. All end with Close;
 // Done is closed when the last of them has.
 //
 // All methods of Conn and Subscription may be called from any goroutine, callbacks included.
 //
-// Lock order: requests.opening, then Conn.mu, then Conn.subsMu, then one Subscription's own;
-// requests.mu and events.mu are held alone. None is held while user code runs or while a socket
-// is read or written.
+// Lock order: requests.opening, then Conn.mu, then Conn.subsMu, then one Subscription's own, or
+// outbox.mu; requests.mu and events.mu are held alone. None is held while user code runs or while a
+// socket is read or written; a store that the caller gave an outbox runs under outbox.mu.
 package client

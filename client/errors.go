@@ -10,7 +10,9 @@ import (
 var (
 	ErrNoServers     = errors.New("no server address given")
 	ErrAddress       = errors.New("bad server address")
-	ErrTLSMissing    = errors.New("the server asks for TLS, which this client does not speak yet")
+	ErrTLSMissing    = errors.New("the server asks for TLS: connect with the option TLS, and RootCAs if its authority is your own")
+	ErrTLSRefused    = errors.New("the option TLS is set and the server does not speak it")
+	ErrCredentials   = errors.New("unusable credentials")
 	ErrAuthorization = errors.New("authorization violation: the server refused the credentials")
 	ErrHandshake     = errors.New("the other side does not speak the NATS protocol")
 )
@@ -28,6 +30,8 @@ var (
 	ErrMaxPayload      = errors.New("message is larger than the server takes")
 	ErrNoReply         = errors.New("message has no reply subject")
 	ErrNoResponders    = errors.New("nobody listens on this subject")
+	ErrDropped         = errors.New("the message was dropped from the outbox")
+	ErrOutboxFull      = errors.New("the outbox is full")
 )
 
 // Errors of a subscription.

@@ -24,6 +24,8 @@ type serverInfo struct {
 	MaxPayload  int      `json:"max_payload"`
 	ClientID    uint64   `json:"client_id"`
 	TLSRequired bool     `json:"tls_required"`
+	TLSOffered  bool     `json:"tls_available"`
+	Nonce       string   `json:"nonce"`
 	ConnectURLs []string `json:"connect_urls"`
 	LameDuck    bool     `json:"ldm"`
 }
@@ -36,6 +38,9 @@ type connectOptions struct {
 	User         string `json:"user,omitempty"`
 	Password     string `json:"pass,omitempty"`
 	Token        string `json:"auth_token,omitempty"`
+	JWT          string `json:"jwt,omitempty"`
+	NKey         string `json:"nkey,omitempty"`
+	Signature    string `json:"sig,omitempty"`
 	Name         string `json:"name,omitempty"`
 	Lang         string `json:"lang"`
 	Version      string `json:"version"`
@@ -63,7 +68,7 @@ func (c *Conn) dial(ctx context.Context, s *server) (*line, error) {
 	}
 	// The handshake knows deadlines and no context: ending ctx ends it by way of the deadline.
 	stop := context.AfterFunc(ctx, func() { socket.SetDeadline(time.Unix(1, 0)) })
-	l, err := c.hello(socket, s)
+	l, err := c.hello(ctx, socket, s)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -77,9 +82,14 @@ func (c *Conn) dial(ctx context.Context, s *server) (*line, error) {
 	return l, nil
 }
 
-// hello is the handshake: INFO from the server, CONNECT and PING from us, PONG from the server.
-func (c *Conn) hello(socket net.Conn, s *server) (*line, error) {
-	l := &line{socket: socket, server: s, input: newInput(socket)}
+// hello reads INFO, secures the socket where that is asked for, and logs in.
+func (c *Conn) hello(ctx context.Context, socket net.Conn, s *server) (*line, error) {
+	l := &line{socket: socket, input: newInput(socket), server: s}
+	if c.options.tlsFirst {
+		if err := c.secure(ctx, l); err != nil {
+			return nil, err
+		}
+	}
 	var op parser.Op
 	if err := l.input.next(&op); err != nil {
 		return nil, handshakeError(err)
@@ -93,33 +103,69 @@ func (c *Conn) hello(socket net.Conn, s *server) (*line, error) {
 	if err := json.Unmarshal(op.Args, &l.info); err != nil {
 		return nil, fmt.Errorf("%w: INFO: %w", ErrHandshake, err)
 	}
-	if l.info.TLSRequired {
+	switch wanted := c.options.secure != nil || s.tls; {
+	case c.options.tlsFirst:
+	case c.options.secure == nil && (wanted || l.info.TLSRequired):
 		return nil, ErrTLSMissing
+	case wanted && !l.info.TLSRequired && !l.info.TLSOffered:
+		return nil, ErrTLSRefused
+	case wanted:
+		if err := c.secure(ctx, l); err != nil {
+			return nil, err
+		}
 	}
-	text, err := json.Marshal(c.connectOptions(s, l.info.Headers))
+	return l, c.login(l)
+}
+
+// secure puts TLS on the line. What came before the handshake was in the clear: nothing of it
+// may count as having come after.
+func (c *Conn) secure(ctx context.Context, l *line) error {
+	secured, err := c.options.secure(ctx, &c.options, l.socket, l.server.tlsName)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	l.socket, l.input.socket = secured, secured
+	l.input.start, l.input.end = 0, 0
+	return nil
+}
+
+// login says who we are and waits until the server has agreed.
+func (c *Conn) login(l *line) error {
+	said, err := c.connectOptions(l)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(said)
+	if err != nil {
+		return err
 	}
 	greeting := parser.AppendPing(parser.AppendConnect(nil, text))
 	// A server that is full says so and closes. Its word is there to be read though writing
 	// fails, and is the better reason.
-	_, failed := socket.Write(greeting)
+	_, failed := l.socket.Write(greeting)
+	var op parser.Op
 	for {
 		if err := l.input.next(&op); err != nil {
-			return nil, handshakeError(cmp.Or(failed, err))
+			return handshakeError(cmp.Or(failed, err))
 		}
 		switch op.Verb {
 		case parser.Pong:
-			return l, nil
-		case parser.OK, parser.Info:
+			return nil
+		case parser.OK:
+		case parser.Info:
+			// Some servers tell more after CONNECT, their siblings' addresses for instance.
+			more := l.info
+			if json.Unmarshal(op.Args, &more) == nil {
+				l.info = more
+			}
 		case parser.Ping:
-			if _, err := socket.Write(parser.AppendPong(nil)); err != nil {
-				return nil, err
+			if _, err := l.socket.Write(parser.AppendPong(nil)); err != nil {
+				return err
 			}
 		case parser.Err:
-			return nil, refusal(string(op.Args))
+			return refusal(string(op.Args))
 		default:
-			return nil, ErrHandshake
+			return ErrHandshake
 		}
 	}
 }
@@ -141,16 +187,21 @@ func handshakeError(err error) error {
 	return err
 }
 
-func (c *Conn) connectOptions(s *server, headers bool) connectOptions {
+func (c *Conn) connectOptions(l *line) (connectOptions, error) {
 	o := connectOptions{
 		Pedantic: c.options.pedantic, Name: c.options.name, Lang: "go", Version: version(), Protocol: 1,
-		Echo: !c.options.noEcho, Headers: headers, NoResponders: headers,
+		Echo: !c.options.noEcho, Headers: l.info.Headers, NoResponders: l.info.Headers,
 		User: c.options.user, Password: c.options.password, Token: c.options.token,
+		TLSRequired: c.options.secure != nil,
 	}
-	if s.user != "" || s.token != "" {
+	if s := l.server; s.user != "" || s.token != "" {
 		o.User, o.Password, o.Token = s.user, s.password, s.token
 	}
-	return o
+	if c.options.identity != nil {
+		err := c.options.identity(l.info.Nonce, &o)
+		return o, err
+	}
+	return o, nil
 }
 
 // version is that of the module we were built into a program by, for monitoring pages.
@@ -174,11 +225,12 @@ type input struct {
 	buffer     []byte
 	start, end int
 	fresh      bool // bytes have come since somebody last cleared this
+	filled     bool // the last read filled the buffer
 }
 
 func newInput(socket net.Conn) *input {
 	return &input{
-		socket: socket, buffer: make([]byte, readBuffer),
+		socket: socket, buffer: make([]byte, firstBuffer),
 		parser: parser.Parser{Dialect: parser.FromServer, MaxControlLine: maxInboundLine, MaxPayload: maxInboundBytes},
 	}
 }
@@ -198,6 +250,7 @@ func (in *input) next(op *parser.Op) error {
 		n, err := in.socket.Read(in.buffer[in.end:])
 		in.end += n
 		in.fresh = in.fresh || n > 0
+		in.filled = in.end == len(in.buffer)
 		if n == 0 && err != nil {
 			return err
 		}
@@ -212,6 +265,8 @@ func (in *input) makeRoom(need int) {
 	switch {
 	case left == size || need > size:
 		size = max(need, 2*size)
+	case in.filled && size < readBuffer:
+		size = readBuffer // the line is busy: larger reads are fewer
 	case left == 0 && size > keepBuffer:
 		size = readBuffer
 	case left > 0 && in.start+need <= size && size-in.end >= minRead:

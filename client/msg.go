@@ -33,7 +33,7 @@ func (m *Msg) RespondMsg(answer *Msg) error {
 	if m.Reply == "" || m.Sub == nil {
 		return ErrNoReply
 	}
-	return m.Sub.conn.publish(m.Reply, answer.Reply, answer.Header, answer.Data)
+	return m.Sub.conn.send(m.Reply, answer.Reply, answer.Header, answer.Data, nil)
 }
 
 // Header holds the headers of a message. Names are kept as they were written and compared

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
@@ -25,6 +26,7 @@ const (
 	farewellTimeout = 2 * time.Second  // for the last answer of a server that is shutting down
 	writeHigh       = 256 << 10        // publishers wait while so much is not yet taken by the socket
 	keepBuffer      = 1 << 20          // larger buffers go back to the collector when they are empty
+	firstBuffer     = 4 << 10          // of an idle line; one read that fills it, and it is readBuffer
 	readBuffer      = 32 << 10
 	maxInboundLine  = 1 << 20  // INFO may list many servers
 	maxInboundBytes = 64 << 20 // no server sends a larger message
@@ -48,6 +50,11 @@ type options struct {
 	reconnectBuffer             int
 	queueMessages, queueBytes   int
 	inboxPrefix                 string
+	identity                    identity    // nil: by password, token or not at all
+	tls                         *tls.Config // nil exactly where secure is
+	tlsFirst                    bool
+	secure                      func(ctx context.Context, o *options, socket net.Conn, host string) (net.Conn, error)
+	outbox                      *OutboxOptions // nil: none
 	dial                        func(ctx context.Context, network, address string) (net.Conn, error)
 
 	onError      func(*Conn, *Subscription, error)

@@ -111,9 +111,7 @@ func (c *Conn) doPong() error {
 	}
 	p := c.pongs[0]
 	c.pongs = c.pongs[1:]
-	if p.answer != nil {
-		p.answer <- nil
-	}
+	p.settle(nil)
 	if p.leave {
 		return ErrLameDuck
 	}
@@ -159,6 +157,7 @@ func (r *reading) doErr(text string) {
 	lower := strings.ToLower(text)
 	for _, one := range [...]string{"permissions violation", "maximum subscriptions exceeded", "invalid subject", "invalid publish subject"} {
 		if strings.HasPrefix(lower, one) {
+			r.conn.refused(text)
 			r.conn.report(r.conn.complainedOf(text), err)
 			return
 		}

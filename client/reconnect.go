@@ -71,9 +71,7 @@ func (c *Conn) lost(err error) bool {
 		c.last = nil
 	}
 	for _, p := range c.pongs {
-		if p.answer != nil {
-			p.answer <- ErrDisconnected
-		}
+		p.settle(ErrDisconnected)
 	}
 	c.pongs = nil
 	c.lastErr = err
@@ -89,7 +87,7 @@ func (c *Conn) lost(err error) bool {
 // suspendLocked begins the time without a line: publishes are kept for the next one, all else
 // is made anew from the subscriptions when it is there.
 func (c *Conn) suspendLocked() {
-	c.status = Reconnecting
+	c.setStatusLocked(Reconnecting)
 	whole := farewell{bytes: c.out, control: c.control}
 	c.out, c.control, c.ponged = whole.withoutControl(), nil, false
 	c.room.Broadcast()
@@ -180,7 +178,8 @@ func (c *Conn) resume(l *line) bool {
 	}
 	c.out, c.control = append(out, c.out...), shifted
 	c.pongs, c.later = c.later, nil
-	c.status = Connected
+	c.lines++
+	c.setStatusLocked(Connected)
 	c.socket, c.info, c.address = l.socket, l.info, l.server.address
 	c.lastErr = nil
 	c.wakeLocked()
@@ -195,10 +194,11 @@ func (c *Conn) leave() {
 	if c.status != Connected || c.last != nil {
 		return
 	}
-	c.pingLocked(pongWait{leave: true})
+	c.pingLocked(pongWait{leave: true, receipts: c.receipts})
+	c.receipts = nil
 	c.last = &farewell{bytes: c.out, control: c.control}
 	c.out, c.control, c.ponged = nil, nil, false
-	c.status = Reconnecting
+	c.setStatusLocked(Reconnecting)
 	c.wakeLocked()
 	c.room.Broadcast()
 }

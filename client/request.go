@@ -41,7 +41,7 @@ func (c *Conn) RequestMsg(ctx context.Context, m *Msg) (*Msg, error) {
 		return nil, err
 	}
 	defer c.requests.forget(token)
-	if err := c.publish(m.Subject, reply, m.Header, m.Data); err != nil {
+	if err := c.send(m.Subject, reply, m.Header, m.Data, nil); err != nil {
 		return nil, err
 	}
 	select {

@@ -13,7 +13,9 @@ type server struct {
 	address        string // host:port
 	user, password string
 	token          string
-	discovered     bool // announced by a server, not given by the caller
+	tlsName        string // what its certificate must name
+	tls            bool   // asked for by tls://
+	discovered     bool   // announced by a server, not given by the caller
 }
 
 // servers is the list of addresses in the order they are tried. It belongs to whoever makes
@@ -57,8 +59,8 @@ func parseServer(text string) (*server, error) {
 		return nil, fmt.Errorf("%w: write nats://host:port", ErrAddress)
 	}
 	switch u.Scheme {
-	case "nats", "tcp":
-	case "tls", "ws", "wss":
+	case "nats", "tcp", "tls":
+	case "ws", "wss":
 		return nil, fmt.Errorf("%w: %s:// is not supported yet, use nats://", ErrAddress, u.Scheme)
 	default:
 		return nil, fmt.Errorf("%w: unknown scheme %q, use nats://", ErrAddress, cut(u.Scheme))
@@ -70,7 +72,7 @@ func parseServer(text string) (*server, error) {
 	if port == "" {
 		port = DefaultPort
 	}
-	s := &server{address: net.JoinHostPort(host, port)}
+	s := &server{address: net.JoinHostPort(host, port), tlsName: host, tls: u.Scheme == "tls"}
 	if u.User != nil {
 		password, has := u.User.Password()
 		if has {
@@ -132,7 +134,21 @@ func (p *servers) announced(addresses []string) (added []string) {
 		}
 		p.list = append(p.list, nil)
 		copy(p.list[at+1:], p.list[at:])
-		p.list[at] = &server{address: a, discovered: true}
+		p.list[at] = p.discovered(a)
 	}
 	return added
+}
+
+// discovered makes a server of an announced address. Clusters announce numbers where certificates
+// hold names: the name that led to the announcing server stands for its siblings.
+func (p *servers) discovered(address string) *server {
+	host, _, _ := net.SplitHostPort(address)
+	s := &server{address: address, tlsName: host, discovered: true}
+	if p.current != nil {
+		s.tls = p.current.tls
+		if net.ParseIP(host) != nil && net.ParseIP(p.current.tlsName) == nil {
+			s.tlsName = p.current.tlsName
+		}
+	}
+	return s
 }

@@ -22,6 +22,9 @@ type Subscription struct {
 	channel        chan *Msg     // the caller's
 	wake           chan struct{} // capacity 1
 	done           chan struct{} // closed when nothing more will be handed out
+	limitMessages  int           // that wait at most
+	limitBytes     int
+	policy         Policy // DropNewest or DropOldest
 
 	// The reader's alone.
 	lastSubject string // of the message before, so that a stream of equal ones shares one
@@ -40,21 +43,21 @@ type Subscription struct {
 
 // Subscribe calls f for each message on subject, one at a time, on a goroutine of the
 // subscription's own.
-func (c *Conn) Subscribe(subject string, f func(*Msg)) (*Subscription, error) {
-	return c.subscribe(&Subscription{subject: subject, callback: f})
+func (c *Conn) Subscribe(subject string, f func(*Msg), list ...SubOption) (*Subscription, error) {
+	return c.subscribe(&Subscription{subject: subject, callback: f}, list...)
 }
 
 // QueueSubscribe is Subscribe as a member of a group: each message goes to one of them.
-func (c *Conn) QueueSubscribe(subject, queue string, f func(*Msg)) (*Subscription, error) {
+func (c *Conn) QueueSubscribe(subject, queue string, f func(*Msg), list ...SubOption) (*Subscription, error) {
 	if queue == "" {
 		return nil, ErrQueueName
 	}
-	return c.subscribe(&Subscription{subject: subject, queue: queue, callback: f})
+	return c.subscribe(&Subscription{subject: subject, queue: queue, callback: f}, list...)
 }
 
-// SubscribeSync keeps messages for NextMsg. An empty queue makes no group.
-func (c *Conn) SubscribeSync(subject, queue string) (*Subscription, error) {
-	return c.subscribe(&Subscription{subject: subject, queue: queue})
+// SubscribeSync keeps messages for NextMsg and Messages. An empty queue makes no group.
+func (c *Conn) SubscribeSync(subject, queue string, list ...SubOption) (*Subscription, error) {
+	return c.subscribe(&Subscription{subject: subject, queue: queue}, list...)
 }
 
 // SubscribeChan sends messages to ch, whose capacity is the bound: what does not fit is
@@ -67,7 +70,13 @@ func (c *Conn) SubscribeChan(subject, queue string, ch chan *Msg) (*Subscription
 	return c.subscribe(&Subscription{subject: subject, queue: queue, channel: ch})
 }
 
-func (c *Conn) subscribe(s *Subscription) (*Subscription, error) {
+func (c *Conn) subscribe(s *Subscription, list ...SubOption) (*Subscription, error) {
+	s.limitMessages, s.limitBytes, s.policy = c.options.queueMessages, c.options.queueBytes, DropNewest
+	for _, set := range list {
+		if err := set(s); err != nil {
+			return nil, err
+		}
+	}
 	if err := checkFilter(s.subject); err != nil {
 		return nil, err
 	}
@@ -150,7 +159,7 @@ func (s *Subscription) count(counter *uint64) uint64 {
 // deliver runs on the reader's goroutine and never waits.
 func (s *Subscription) deliver(op *parser.Op) {
 	m := s.message(op)
-	o := &s.conn.options
+	lost := 0
 	s.mu.Lock()
 	if s.closing || s.ended != nil {
 		s.mu.Unlock()
@@ -170,13 +179,13 @@ func (s *Subscription) deliver(op *parser.Op) {
 		default:
 			taken = false
 		}
-	case s.waiting.count >= o.queueMessages || s.waiting.bytes+size > o.queueBytes && s.waiting.count > 0:
-		taken = false
 	default:
-		s.waiting.push(m, size)
+		lost = s.queueLocked(m, size)
+		taken = lost == 0
 	}
 	if !taken {
-		s.dropped++
+		lost = max(lost, 1)
+		s.dropped += uint64(lost)
 		tell, s.slow = !s.slow, true
 	} else if s.channel != nil && len(s.channel) <= cap(s.channel)/2 {
 		s.slow = false
@@ -187,7 +196,7 @@ func (s *Subscription) deliver(op *parser.Op) {
 		s.inline(m)
 	}
 	if !taken {
-		s.conn.counts.dropped.Add(1)
+		s.conn.counts.dropped.Add(uint64(lost))
 	}
 	if tell {
 		s.conn.report(s, wrap("subscription to", s.subject, ErrSlowConsumer))
@@ -196,6 +205,22 @@ func (s *Subscription) deliver(op *parser.Op) {
 		s.conn.forget(s)
 		s.close(ErrSubscriptionClosed)
 	}
+}
+
+// queueLocked puts a message into the queue and returns how many were lost for it: itself, or older
+// ones. A message larger than the queue may be waits alone.
+func (s *Subscription) queueLocked(m *Msg, size int) (lost int) {
+	full := func() bool {
+		return s.waiting.count > 0 && (s.waiting.count >= s.limitMessages || s.waiting.bytes+size > s.limitBytes)
+	}
+	if full() && s.policy == DropNewest {
+		return 1
+	}
+	for ; full(); lost++ {
+		s.waiting.pop()
+	}
+	s.waiting.push(m, size)
+	return lost
 }
 
 // message copies op out of the read buffer: the one copy.
@@ -231,7 +256,7 @@ func (s *Subscription) next() (m *Msg, ok bool, err error) {
 	}
 	m = s.waiting.pop()
 	s.handed++
-	if s.waiting.count <= s.conn.options.queueMessages/2 && s.waiting.bytes <= s.conn.options.queueBytes/2 {
+	if s.waiting.count <= s.limitMessages/2 && s.waiting.bytes <= s.limitBytes/2 {
 		s.slow = false
 	}
 	return m, true, nil

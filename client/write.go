@@ -11,34 +11,77 @@ import (
 // Publish sends data to everyone who listens on subject. It returns when the message is in
 // the connection's buffer.
 func (c *Conn) Publish(subject string, data []byte) error {
-	return c.publish(subject, "", nil, data)
+	return c.publish(context.Background(), subject, "", nil, data, nil)
 }
 
 // PublishRequest is Publish with a subject for answers.
 func (c *Conn) PublishRequest(subject, reply string, data []byte) error {
-	return c.publish(subject, reply, nil, data)
+	return c.publish(context.Background(), subject, reply, nil, data, nil)
 }
 
 // PublishMsg sends a message with everything it may have.
 func (c *Conn) PublishMsg(m *Msg) error {
-	return c.publish(m.Subject, m.Reply, m.Header, m.Data)
+	return c.publish(context.Background(), m.Subject, m.Reply, m.Header, m.Data, nil)
 }
 
-func (c *Conn) publish(subject, reply string, h Header, data []byte) error {
-	if err := checkPublishSubject(subject); err != nil {
+// publish goes by way of the outbox, if there is one.
+func (c *Conn) publish(ctx context.Context, subject, reply string, h Header, data []byte, answer chan error) error {
+	if c.outbox == nil {
+		return c.send(subject, reply, h, data, answer)
+	}
+	header, err := encodeParts(subject, reply, h)
+	if err != nil {
 		return err
+	}
+	size := len(header) + len(data)
+	c.mu.Lock()
+	info, status := c.info, c.status
+	c.mu.Unlock()
+	switch {
+	case status == Closed:
+		return ErrClosed
+	case info.MaxPayload > 0 && size > info.MaxPayload:
+		return wrap("publish to", subject, ErrMaxPayload)
+	case header != nil && !info.Headers:
+		return wrap("publish to", subject, ErrNoHeaders)
+	}
+	frame := make([]byte, 0, len(subject)+len(reply)+size+pubOverhead)
+	return c.outbox.publish(ctx, subject, appendPublish(frame, subject, reply, header, data), size, answer)
+}
+
+// encodeParts checks what a message is made of and encodes its headers, nil where it has none.
+func encodeParts(subject, reply string, h Header) (header []byte, err error) {
+	if err := checkPublishSubject(subject); err != nil {
+		return nil, err
 	}
 	if reply != "" {
 		if err := checkPublishSubject(reply); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	var header []byte
-	if len(h) > 0 {
-		var err error
-		if header, err = appendHeader(nil, h); err != nil {
-			return err
-		}
+	if len(h) == 0 {
+		return nil, nil
+	}
+	return appendHeader(nil, h)
+}
+
+func appendPublish(out []byte, subject, reply string, header, data []byte) []byte {
+	size := len(header) + len(data)
+	if header == nil {
+		out = parser.AppendPub(out, subject, reply, size)
+	} else {
+		out = parser.AppendHPub(out, subject, reply, len(header), size)
+		out = append(out, header...)
+	}
+	return append(append(out, data...), lineEnd...)
+}
+
+// send appends a message to what the writer takes. answer, if not nil, is told when the server has
+// processed it.
+func (c *Conn) send(subject, reply string, h Header, data []byte, answer chan error) error {
+	header, err := encodeParts(subject, reply, h)
+	if err != nil {
+		return err
 	}
 	size := len(header) + len(data)
 
@@ -51,16 +94,13 @@ func (c *Conn) publish(subject, reply string, h Header, data []byte) error {
 	if c.info.MaxPayload > 0 && size > c.info.MaxPayload {
 		return wrap("publish to", subject, ErrMaxPayload)
 	}
-	if header == nil {
-		c.out = parser.AppendPub(c.out, subject, reply, size)
-	} else {
-		if !c.info.Headers {
-			return wrap("publish to", subject, ErrNoHeaders)
-		}
-		c.out = parser.AppendHPub(c.out, subject, reply, len(header), size)
-		c.out = append(c.out, header...)
+	if header != nil && !c.info.Headers {
+		return wrap("publish to", subject, ErrNoHeaders)
 	}
-	c.out = append(append(c.out, data...), lineEnd...)
+	c.out = appendPublish(c.out, subject, reply, header, data)
+	if answer != nil {
+		c.receipts = append(c.receipts, receipt{subject, answer})
+	}
 	c.counts.outMsgs.Add(1)
 	c.counts.outBytes.Add(uint64(size))
 	c.wakeLocked()
@@ -110,8 +150,14 @@ func (c *Conn) wakeLocked() {
 
 // Flush waits until the server has taken everything published so far. While the line is down
 // it waits for the next one; if the line breaks under it, it returns ErrDisconnected and what
-// was published may or may not have arrived.
+// was published may or may not have arrived. With an outbox it waits until that is empty of what
+// was in it, however many lines that takes.
 func (c *Conn) Flush(ctx context.Context) error {
+	if c.outbox != nil {
+		if err := c.outbox.settled(ctx); err != nil {
+			return err
+		}
+	}
 	answer := make(chan error, 1)
 	c.mu.Lock()
 	if c.status == Closed {
@@ -165,6 +211,10 @@ func (c *Conn) take(spare []byte, gone <-chan struct{}) []byte {
 			return batch
 		}
 		if c.status == Connected && len(c.out) > 0 {
+			if len(c.receipts) > 0 {
+				c.pingLocked(pongWait{receipts: c.receipts})
+				c.receipts = nil
+			}
 			batch := c.out
 			c.out, c.control, c.ponged = spare[:0], c.control[:0], false
 			c.room.Broadcast()
