@@ -56,8 +56,9 @@ type Daemon struct {
 	// Run's alone.
 	doors    sync.WaitGroup // goroutines of serve
 	closeAll context.CancelFunc
-	serving  bool       // the listener is the server's
-	failed   chan error // a door that closed by itself
+	ending   <-chan struct{} // closed by closeAll; written before there are doors
+	serving  bool            // the listener is the server's
+	failed   chan error      // a door that closed by itself
 
 	leaf         *leafnode.Node
 	leafListener net.Listener
@@ -65,6 +66,9 @@ type Daemon struct {
 
 	monitorListener net.Listener
 	monitorServing  bool // the listener is the pages'
+
+	control        *control // nil: there is no control socket
+	controlServing bool
 
 	// Written by Run and Reload, read by anyone.
 	system atomic.Pointer[system.System] // nil: there is no system account
@@ -81,7 +85,9 @@ type Daemon struct {
 	leafDirectory *auth.Directory // of leaves; may be directory; the same
 	running       bool            // under mu
 
-	hashing sync.Mutex // held while the password of a viewer is hashed
+	hashing     sync.Mutex    // held while the password of a viewer is hashed
+	slowdown    auth.Slowdown // of logins at all doors
+	slowViewers atomic.Int32  // viewers who wait because of it
 }
 
 // New checks the options and opens the log. The rest is Run's.
@@ -181,7 +187,7 @@ func (d *Daemon) makeServer() (err error) {
 		return err
 	}
 	o := &d.options
-	o.Server.Events, o.Server.ID, o.Server.XKey = systemEvents{d}, d.key.ID(), d.key.XKey()
+	o.Server.Events, o.Server.ID, o.Server.XKey, o.Server.Slowdown = systemEvents{d}, d.key.ID(), d.key.XKey(), &d.slowdown
 	d.server, err = server.New(o.Server, d.broker, d.engine, d.directory, d.logger)
 	if err == nil {
 		d.introduce(d.directory, o)

@@ -24,6 +24,10 @@ var (
 	ErrNotRunning = errors.New("daemon: not running")
 	// ErrRestart: a reload would change what only a restart can. Nothing has changed.
 	ErrRestart = errors.New("needs a restart")
+	// ErrControl: the server has refused what the control socket was asked for.
+	ErrControl = errors.New("the server refuses")
+	// ErrNoServer: nobody answers at the control socket.
+	ErrNoServer = errors.New("no server is running")
 )
 
 // An optionError is what is wrong with the option of one key.

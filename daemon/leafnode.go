@@ -26,6 +26,7 @@ func (d *Daemon) makeLeaf() (err error) {
 func (d *Daemon) introduceLeaf(o *Options) {
 	n := &o.Leaf.Options
 	n.ServerName, n.ServerID, n.Version = d.server.Name(), d.server.ID(), d.server.Status().Version
+	n.Slowdown = &d.slowdown
 }
 
 // listenLeaf takes the address for leaves, if there is to be one.

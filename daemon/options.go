@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -57,6 +58,10 @@ type Options struct {
 
 	// Log says what is logged, where and how.
 	Log LogOptions `conf:",inline"`
+
+	// ControlSocket is a unix socket by which commands on this machine reach the server, to reload or stop
+	// it or to ask it something. Only the user that runs the server may use it. Default: there is none.
+	ControlSocket string `conf:"control_socket"`
 
 	// PidFile gets the number of the process, and is removed at the end. Default: none.
 	PidFile string `conf:"pid_file,alias=pidfile"`
@@ -193,6 +198,7 @@ func (o *Options) fill(limit int64) {
 	if o.Server.MaxPayload == 0 {
 		o.Server.MaxPayload = defaultMaxPayload
 	}
+	o.Server.MaxFailedLogins = cmp.Or(o.Server.MaxFailedLogins, auth.DefaultMaxFailedLogins)
 	o.fillLeaf()
 	o.Engine.fill(o.MemoryLimit)
 	if o.Server.MaxConnections == 0 {
@@ -281,6 +287,7 @@ func (o *Options) check() (problems OptionErrors) {
 		fail("max_pending", "max_pending %d is above pending_total %d: one slow client would take what is there for all", o.Engine.MaxPending, o.Engine.PendingTotal)
 	}
 	problems = append(problems, o.checkMonitor()...)
+	problems = append(problems, o.checkControl()...)
 	return append(problems, o.Log.check()...)
 }
 

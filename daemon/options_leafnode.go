@@ -112,6 +112,7 @@ func (o *Options) fillLeaf() {
 	n := &l.Options
 	n.MaxPayload, n.MaxLine = o.Server.MaxPayload, o.Server.MaxControlLine
 	n.ServerName, n.Version = o.Server.ServerName, o.Server.Version
+	n.MaxFailedLogins = o.Server.MaxFailedLogins
 	n.DefaultAccount = l.Auth.Account
 	limit := o.MemoryLimit
 	if limit <= 0 {

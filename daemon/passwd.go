@@ -6,3 +6,6 @@ import "github.com/edgebus-io/edgebus/auth"
 func HashPassword(password string, cost int) (string, error) {
 	return auth.HashPassword(password, cost)
 }
+
+// NewUserKey makes an NKey for a user: the public half is for a configuration file, the seed for the user.
+func NewUserKey() (public, seed string, err error) { return auth.NewUserKey() }

@@ -49,6 +49,7 @@ func (o *Options) restartKeys(next *Options) (keys []restartKey) {
 		{"partial_total", nil, o.Engine.PartialTotal, next.Engine.PartialTotal},
 		{"write_deadline", nil, o.Engine.WriteDeadline, next.Engine.WriteDeadline},
 		{"memory_limit", nil, o.MemoryLimit, next.MemoryLimit},
+		{"control_socket", nil, quoted(o.ControlSocket), quoted(next.ControlSocket)},
 		{"pid_file", nil, quoted(o.PidFile), quoted(next.PidFile)},
 		{"ports_file_dir", nil, quoted(o.PortsFileDir), quoted(next.PortsFileDir)},
 	} {

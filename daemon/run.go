@@ -23,7 +23,7 @@ type step struct {
 // stops everything. It can be called once.
 func (d *Daemon) Run(ctx context.Context) error {
 	serving, closeAll := context.WithCancel(context.WithoutCancel(ctx))
-	d.closeAll = closeAll
+	d.closeAll, d.ending = closeAll, serving.Done()
 
 	// Bottom up, doors last.
 	for _, s := range []step{
@@ -41,9 +41,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 			d.callThrough(d.directory)
 			return d.startSystem(&d.options, d.directory)
 		}},
-		{"", d.listen}, // these four name what they are about
+		{"", d.listen}, // these six name what they are about
 		{"", d.listenLeaf},
 		{"", d.listenMonitor},
+		{"", d.listenControl},
 		{"", d.writePid},
 		{"", d.writePorts},
 		{"doors", func() error { d.serve(serving); d.serveLeaf(serving); d.serveMonitor(serving); return nil }},
@@ -57,6 +58,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 	}
 	d.open()
+	d.serveControl()
 	err := d.wait(ctx)
 	if err != nil {
 		d.sayFatal(err)
@@ -104,6 +106,7 @@ func (d *Daemon) stop() error {
 		}},
 		{"accounts", func() error { d.directory.Close(); return nil }},
 		{"pid file", func() error { d.removePid(); return nil }},
+		{"control socket", d.closeControl},
 	} {
 		if err := s.do(); err != nil {
 			errs = append(errs, fmt.Errorf("stop: %s: %w", s.what, err))
