@@ -101,7 +101,7 @@ func thousands(n int64) string {
 // volume writes bytes with three digits and a unit.
 func volume(bytes float64) string {
 	for _, unit := range []string{"B", "KiB", "MiB"} {
-		if bytes < 1000 {
+		if bytes < 999.5 { // above, %g would write 1e+03
 			return fmt.Sprintf("%.3g %s", bytes, unit)
 		}
 		bytes /= 1024

@@ -28,8 +28,12 @@ func clientFlags(own ...option) []option {
 		&durationFlag{Name: "timeout", EnvVars: []string{"NATS_TIMEOUT"}, Value: 5 * time.Second, Usage: "`TIME` to wait for the bus and for answers", Group: connectionOptions},
 		&stringFlag{Name: "connection-name", Usage: "`NAME` of the connection on monitoring pages", Group: connectionOptions},
 		&stringFlag{Name: "inbox-prefix", EnvVars: []string{"NATS_INBOX_PREFIX"}, Usage: "`SUBJECT` that reply subjects begin with", Group: connectionOptions},
-		hidden("creds", "NATS_CREDS"), hidden("nkey", "NATS_NKEY"),
-		hidden("tlscert", "NATS_CERT"), hidden("tlskey", "NATS_KEY"), hidden("tlsca", "NATS_CA"),
+		&stringFlag{Name: "creds", EnvVars: []string{"NATS_CREDS"}, Usage: "`FILE` with a user's credentials", Group: connectionOptions},
+		&stringFlag{Name: "nkey", EnvVars: []string{"NATS_NKEY"}, Usage: "`FILE` with a user's seed", Group: connectionOptions},
+		&stringFlag{Name: "tlsca", EnvVars: []string{"NATS_CA"}, Usage: "`FILE` with the authority that has signed the bus' certificate", Group: connectionOptions},
+		&stringFlag{Name: "tlscert", EnvVars: []string{"NATS_CERT"}, Usage: "`FILE` with a certificate to show", Group: connectionOptions},
+		&stringFlag{Name: "tlskey", EnvVars: []string{"NATS_KEY"}, Usage: "`FILE` with its key", Group: connectionOptions},
+		&boolFlag{Name: "tlsfirst", Usage: "begin with TLS, before the bus says anything", Group: connectionOptions},
 		hidden("context", "NATS_CONTEXT"),
 	)
 }
@@ -56,11 +60,6 @@ func (p *program) connection(c *invocation, more ...client.Option) (ctx context.
 }
 
 func connectionFlags(c *invocation) ([]client.Option, error) {
-	for _, name := range []string{"creds", "nkey", "tlscert", "tlskey", "tlsca"} {
-		if c.String(name) != "" {
-			return nil, usageError("--%s (or its environment variable) is set, but this version knows no NKeys, credentials files and TLS; use --user and --password, or --token", name)
-		}
-	}
 	if c.String("context") != "" && !c.IsSet("server") {
 		return nil, usageError("contexts of the nats tool are not known here; say --server (or NATS_URL)")
 	}
@@ -83,6 +82,37 @@ func connectionFlags(c *invocation) ([]client.Option, error) {
 	}
 	if prefix := c.String("inbox-prefix"); prefix != "" {
 		options = append(options, client.InboxPrefix(prefix))
+	}
+	secure, err := secureFlags(c)
+	return append(options, secure...), err
+}
+
+// secureFlags are those about keys and certificates.
+func secureFlags(c *invocation) (options []client.Option, err error) {
+	creds, seed := c.String("creds"), c.String("nkey")
+	authority, certificate, key := c.String("tlsca"), c.String("tlscert"), c.String("tlskey")
+	switch {
+	case creds != "" && seed != "":
+		return nil, usageError("--creds and --nkey: one of them says who we are")
+	case creds != "":
+		options = append(options, client.Creds(creds))
+	case seed != "":
+		options = append(options, client.NKey(seed))
+	}
+	if (certificate == "") != (key == "") {
+		return nil, usageError("--tlscert and --tlskey belong together")
+	}
+	if authority != "" {
+		options = append(options, client.RootCAs(authority))
+	}
+	if certificate != "" {
+		options = append(options, client.ClientCert(certificate, key))
+	}
+	switch {
+	case c.Bool("tlsfirst"):
+		options = append(options, client.TLSFirst())
+	case strings.Contains(c.String("server"), "tls://"):
+		options = append(options, client.TLS(nil))
 	}
 	return options, nil
 }

@@ -71,7 +71,7 @@ var absent = []struct {
 }
 
 const (
-	noCluster = "edgebus is no member of clusters, it will join them as a leaf"
+	noCluster = "edgebus is no member of clusters, it joins them as a leaf"
 )
 
 func (p *program) serve(c *invocation) error {

@@ -234,7 +234,7 @@ func TestSingleUserAndTokenOnTheCommandLine(t *testing.T) {
 		{token.url, step{name: "token", args: []string{"pub", "a", "x", "--token", "s3cr3t"}, stderr: ".*Published.*"}},
 		{token.url, step{name: "token in environment", args: []string{"pub", "a", "x"}, env: []string{"NATS_TOKEN=s3cr3t"}, stderr: ".*Published.*"}},
 		{token.url, step{name: "token as user", args: []string{"pub", "a", "x"}, env: []string{"NATS_USER=s3cr3t"}, stderr: ".*Published.*"}},
-		{token.url, step{name: "credentials file", args: []string{"pub", "a", "x"}, env: []string{"NATS_CREDS=x.creds"}, code: 2, stderr: "edgebus: --creds .*use --user.*"}},
+		{token.url, step{name: "credentials file", args: []string{"pub", "a", "x"}, env: []string{"NATS_CREDS=x.creds"}, code: 1, stderr: "edgebus: .*x.creds.*"}},
 		{"", step{name: "context", args: []string{"pub", "a", "x"}, env: []string{"NATS_CONTEXT=prod"}, code: 2, stderr: "edgebus: contexts of the nats tool.*--server.*"}},
 	}
 	for _, s := range steps {

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/edgebus-io/edgebus/daemon"
+)
+
+// What there is to find on the machine: certificates, disks, files.
+
+const (
+	// expirySoon is how long ahead it is warned that a certificate expires.
+	expirySoon = 14 * 24 * time.Hour
+	// maxCertificateFile bounds what is read of a file of certificates.
+	maxCertificateFile = 1 << 20
+	// On a disk with less than that nothing can be written for long.
+	leastSpace = 16 << 20
+	// scarceSpace is the part of a disk, in percent, below which it is warned.
+	scarceSpace = 5
+	// nearlyAll is the part of a limit, in percent, from which on it is warned.
+	nearlyAll = 90
+)
+
+// certificates looks at every certificate that the configuration names.
+func (e *examination) certificates() {
+	if e.loaded == nil {
+		return
+	}
+	o := &e.loaded.Options
+	blocks := map[string]*daemon.TLSOptions{"tls": o.TLS, "leafnodes.tls": o.Leaf.TLS}
+	for i := range o.Leaf.Remotes {
+		blocks[fmt.Sprintf("leafnodes.remotes %d: tls", i+1)] = o.Leaf.Remotes[i].TLS
+		blocks[fmt.Sprintf("leafnodes.remotes %d: proxy.tls", i+1)] = o.Leaf.Remotes[i].Proxy.TLS
+	}
+	var files []string
+	places := make(map[string]string)
+	add := func(place, file string) {
+		if file != "" && places[file] == "" {
+			files, places[file] = append(files, file), place
+		}
+	}
+	for place, block := range blocks {
+		if block == nil {
+			continue
+		}
+		add(place, block.CertFile)
+		add(place, block.CAFile)
+		for _, pair := range block.Certs {
+			add(place, pair.CertFile)
+		}
+	}
+	slices.Sort(files)
+	for _, file := range files {
+		e.certificateFile(places[file], file)
+	}
+}
+
+// certificateFile looks at the first certificate of a file that is not valid, or about to be: of a file of
+// authorities one that is of no use any more does no harm by itself.
+func (e *examination) certificateFile(place, file string) {
+	text, err := readBounded(file, maxCertificateFile)
+	if err != nil {
+		e.add(isError, "certificate", "name a file that this user may read", "%s: %v", place, err)
+		return
+	}
+	now, day := e.now(), func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
+	var last time.Time
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if block.Type != "CERTIFICATE" || err != nil {
+			continue
+		}
+		switch {
+		case now.After(cert.NotAfter):
+			e.add(isError, "certificate", "put a new one in its place: it is taken up without a restart", "%s: %q expired at %s UTC", place, file, day(cert.NotAfter))
+			return
+		case now.Before(cert.NotBefore):
+			e.add(isError, "certificate", "look at this machine's clock, or wait", "%s: %q is not valid before %s UTC", place, file, day(cert.NotBefore))
+			return
+		case now.Add(expirySoon).After(cert.NotAfter):
+			e.add(isWarning, "certificate", "put a new one in its place before that: it is taken up without a restart", "%s: %q expires at %s UTC", place, file, day(cert.NotAfter))
+			return
+		}
+		if last.IsZero() || cert.NotAfter.Before(last) {
+			last = cert.NotAfter
+		}
+	}
+	if !last.IsZero() {
+		e.add(isWell, "certificate", "", "%s: %q is valid until %s UTC", place, file, day(last))
+	}
+}
+
+// readBounded reads a file of which not too much is expected.
+func readBounded(file string, most int64) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err == nil && info.Size() > most {
+		return nil, fmt.Errorf("%q is larger than %d bytes", file, most)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
+}
+
+// disks looks for room where the server writes.
+func (e *examination) disks() {
+	folders := []string{"."}
+	if e.loaded != nil {
+		o := &e.loaded.Options
+		folders = []string{filepath.Dir(e.path)}
+		for _, file := range []string{o.Log.File, o.PidFile} {
+			if file != "" {
+				folders = append(folders, filepath.Dir(file))
+			}
+		}
+		if o.PortsFileDir != "" {
+			folders = append(folders, o.PortsFileDir)
+		}
+	}
+	slices.Sort(folders)
+	for _, folder := range slices.Compact(folders) {
+		free, total, err := e.space(folder)
+		switch {
+		case err != nil:
+			e.add(isError, "disk", "make this folder, and let the server write there", "%s: %v", folder, err)
+		case total == 0: // nobody knows
+		case free < leastSpace:
+			e.add(isError, "disk", "make room: logs cannot be written, nor what has to be kept", "the disk of %s is full: %s are free", folder, volume(float64(free)))
+		case free < total/100*scarceSpace:
+			e.add(isWarning, "disk", "make room before it is full", "the disk of %s has %s free of %s", folder, volume(float64(free)), volume(float64(total)))
+		default:
+			e.add(isWell, "disk", "", "%s: %s free", folder, volume(float64(free)))
+		}
+	}
+}
+
+// descriptors looks how many files the running server has open, where the system tells and the
+// configuration has a pid file.
+func (e *examination) descriptors() {
+	if e.loaded == nil || e.loaded.Options.PidFile == "" {
+		return
+	}
+	text, err := os.ReadFile(e.loaded.Options.PidFile)
+	pid, bad := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || bad != nil {
+		return // it does not run, which has been said
+	}
+	process := filepath.Join(e.root, "proc", strconv.Itoa(pid))
+	open, err := os.ReadDir(filepath.Join(process, "fd"))
+	most := openFilesLimit(filepath.Join(process, "limits"))
+	if err != nil || most == 0 {
+		return
+	}
+	wanted := e.loaded.Options.Server.MaxConnections
+	switch {
+	case uint64(len(open))*100 >= most*nearlyAll:
+		e.add(isError, "files", "raise LimitNOFILE of its unit, or ulimit -n, and start it again", "the server has %d sockets and files open, and may have %d", len(open), most)
+	case uint64(wanted) > most:
+		e.add(isWarning, "files", "raise LimitNOFILE of its unit, or ulimit -n, and start it again", "max_connections is %d, and the server may have %d sockets and files open", wanted, most)
+	default:
+		e.add(isWell, "files", "", "%d of %d sockets and files are open", len(open), most)
+	}
+}
+
+// openFilesLimit reads the soft limit of a process's open files. 0: nobody knows.
+func openFilesLimit(limits string) uint64 {
+	text, err := os.ReadFile(limits)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "Max open files"); ok {
+			if words := strings.Fields(rest); len(words) > 0 {
+				n, _ := strconv.ParseUint(words[0], 10, 64) // "unlimited" is not known to be any
+				return n
+			}
+		}
+	}
+	return 0
+}

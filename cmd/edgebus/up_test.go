@@ -1,0 +1,252 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// siteDir is a folder with a path short enough for a socket.
+func siteDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "eb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "site")
+}
+
+// An upRun is a server that up runs in a folder of its own.
+type upRun struct {
+	*process
+	dir, url, password string
+}
+
+func startUp(t *testing.T, dir string, more ...string) *upRun {
+	t.Helper()
+	args := append([]string{"up", "--foreground", "--dir", dir}, more...)
+	u := &upRun{process: start(t, edgebusBinary, "", nil, args...).until("device add sensor-1"), dir: dir}
+	u.url = found(t, `reached at +(nats://127\.0\.0\.1:\d+)\n`, u.stdout.String())
+	u.password = found(t, `password +(.+)\n`, u.stdout.String())
+	return u
+}
+
+// firstUp is startUp on a machine that has nothing yet.
+func firstUp(t *testing.T, more ...string) *upRun {
+	t.Helper()
+	return startUp(t, siteDir(t), append([]string{"-a", "127.0.0.1", "-p", "-1", "-m", "-1"}, more...)...)
+}
+
+func found(t *testing.T, pattern, text string) string {
+	t.Helper()
+	match := regexp.MustCompile(pattern).FindStringSubmatch(text)
+	if match == nil {
+		t.Fatalf("no %q in\n%s", pattern, text)
+	}
+	return match[1]
+}
+
+func TestUpLetsInWhoHasThePasswordAndNobodyElse(t *testing.T) {
+	u := firstUp(t)
+	step{name: "with it", args: []string{"pub", "-s", u.url, "--user", "admin", "--password", u.password, "hello", "world"}, stderr: ".*Published.*"}.run(t, "")
+	step{name: "without", args: []string{"pub", "-s", u.url, "hello", "world"}, code: 1, stderr: ".*authorization violation.*"}.run(t, "")
+	files, err := filepath.Glob(filepath.Join(u.dir, "*.conf"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		info, statErr := os.Stat(path)
+		if err != nil || statErr != nil || info.Mode() != 0o600 || strings.Contains(string(text), u.password) {
+			t.Errorf("%s: mode %v, %v, %v, or the password is in it", path, info.Mode(), err, statErr)
+		}
+	}
+	if strings.Contains(u.stderr.String(), u.password) {
+		t.Error("the password is in the log")
+	}
+}
+
+func TestUpTwiceChangesNothing(t *testing.T) {
+	u := firstUp(t)
+	before := folder(t, u.dir)
+	step{name: "up again", args: []string{"up", "--dir", u.dir}, stdout: `.*edgebus is up \(process \d+\).*` + regexp.QuoteMeta(u.url) + `.*was shown when it was made.*`}.run(t, "")
+	if after := folder(t, u.dir); after != before {
+		t.Errorf("was\n%s\nis\n%s", before, after)
+	}
+	step{name: "another port", args: []string{"up", "--dir", u.dir, "-p", "5000"}, code: 2, stderr: ".*change that line there\n"}.run(t, "")
+	// The same with a start in between.
+	step{name: "down", args: []string{"down", "--dir", u.dir}, stdout: "edgebus is down\n"}.run(t, "")
+	if r := u.wait(); r.code != 0 {
+		t.Error(r)
+	}
+	again := startUp(t, u.dir)
+	if after := folder(t, u.dir); after != before {
+		t.Errorf("was\n%s\nis\n%s", before, after)
+	}
+	step{name: "the old password", args: []string{"pub", "-s", again.url, "--user", "admin", "--password", u.password, "a", "b"}, stderr: ".*Published.*"}.run(t, "")
+	step{name: "another password", args: []string{"up", "--dir", u.dir, "--new-password"}, stdout: ".*password     [A-Z2-7]{26}\n.*"}.run(t, "")
+	step{name: "the old password", args: []string{"pub", "-s", again.url, "--user", "admin", "--password", u.password, "a", "b"}, code: 1, stderr: ".*authorization violation.*"}.run(t, "")
+}
+
+// folder is all files' text.
+func folder(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	files, err := filepath.Glob(filepath.Join(dir, "*.conf"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString(path + "\n" + string(text))
+	}
+	return b.String()
+}
+
+func TestUpSaysHowTheHubIs(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := closed.Addr().String()
+	closed.Close()
+	u := firstUp(t, "--hub", address)
+	if text := u.stdout.String(); !matches(`.*hub +nats-leaf://`+address+` is down: .*connection refused\n +\S.*`, text) {
+		t.Error(text)
+	}
+	// Another hub comes in while it runs.
+	conf := file(t, "hub.conf", "leafnodes { listen: \"127.0.0.1:-1\" }\n")
+	hub := start(t, edgebusBinary, "", nil, "-c", conf, "-a", "127.0.0.1", "-p", "-1").until("Server is ready")
+	port := found(t, `[Ll]eaf.*127\.0\.0\.1:(\d+)`, hub.stderr.String())
+	step{name: "another hub", args: []string{"up", "--dir", u.dir, "--hub", "nats-leaf://127.0.0.1:" + port}, stdout: ".*hub +nats-leaf://127.0.0.1:" + port + " is joined\n.*"}.run(t, "")
+	before := folder(t, u.dir)
+	step{name: "no hub", args: []string{"up", "--dir", u.dir, "--hub", "gopher://x"}, code: 1, stderr: ".*gopher.*"}.run(t, "")
+	step{name: "no credentials", args: []string{"up", "--dir", u.dir, "--hub", "x", "--creds", "/nofile"}, code: 1, stderr: ".*--creds: .*nofile.*"}.run(t, "")
+	if after := folder(t, u.dir); after != before {
+		t.Errorf("what was refused is in the files:\n%s", after)
+	}
+}
+
+func TestUpLeavesNothingWhereItCannotStart(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	for _, s := range []step{
+		{name: "port in use", args: []string{"-p", port}, code: 1, stderr: ".*address already in use.*choose other ports with -p and -m.*"},
+		{name: "hub", args: []string{"-p", "-1", "--hub", "gopher://x"}, code: 1, stderr: ".*gopher.*"},
+		{name: "user", args: []string{"-p", "-1", "--user", "a b"}, code: 2, stderr: ".*\"a b\" is no name.*"},
+		{name: "address", args: []string{"-p", "-1", "-a", "here"}, code: 2, stderr: ".*--addr wants.*"},
+		{name: "creds alone", args: []string{"-p", "-1", "--creds", "x"}, code: 2, stderr: ".*--creds goes with --hub.*"},
+	} {
+		dir := siteDir(t)
+		s.args = append([]string{"up", "--foreground", "--dir", dir, "-m", "-1", "-a", "127.0.0.1"}, s.args...)
+		s.run(t, "")
+		if _, err := os.Stat(dir); !os.IsNotExist(err) {
+			t.Errorf("%s: %s is there, %v", s.name, dir, err)
+		}
+	}
+}
+
+func TestDownStopsAndPurgesWhatUpWrote(t *testing.T) {
+	u := firstUp(t)
+	own := filepath.Join(u.dir, "own.txt")
+	if err := os.WriteFile(own, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	step{name: "purge", args: []string{"down", "--purge", "--dir", u.dir}, stdout: "edgebus is down\nremoved what up has written to .*\n"}.run(t, "")
+	if r := u.wait(); r.code != 0 {
+		t.Error(r)
+	}
+	if left, err := os.ReadDir(u.dir); err != nil || len(left) != 1 || left[0].Name() != "own.txt" {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	step{name: "again", args: []string{"down", "--purge", "--dir", u.dir}, stdout: "there is no .*, so nothing is up\n"}.run(t, "")
+}
+
+func TestUpStartsAgainAfterAKillAndPurgeLeavesNothing(t *testing.T) {
+	u := firstUp(t)
+	u.cmd.Process.Kill()
+	u.wait()
+	again := startUp(t, u.dir)
+	step{name: "the password", args: []string{"pub", "-s", again.url, "--user", "admin", "--password", u.password, "a", "b"}, stderr: ".*Published.*"}.run(t, "")
+	again.cmd.Process.Kill()
+	again.wait()
+	step{name: "purge", args: []string{"down", "--purge", "--dir", u.dir}, stdout: "no server is running\nremoved what up has written to .*\n"}.run(t, "")
+	if _, err := os.Stat(u.dir); !os.IsNotExist(err) {
+		t.Errorf("the folder is there: %v", err)
+	}
+}
+
+func TestUpAndDownLeaveConfigurationsOfOthersAlone(t *testing.T) {
+	path := file(t, "edgebus.conf", "port: -1\n")
+	for _, s := range []step{
+		{name: "up", args: []string{"up", "--foreground"}, code: 1, stderr: ".*was not written by \"edgebus up\".*"},
+		{name: "down", args: []string{"down", "--purge"}, code: 1, stderr: ".*was not written by \"edgebus up\".*"},
+	} {
+		s.args = append(s.args, "--dir", filepath.Dir(path))
+		s.run(t, "")
+		if text, err := os.ReadFile(path); string(text) != "port: -1\n" {
+			t.Errorf("%s: %q, %v", s.name, text, err)
+		}
+	}
+}
+
+func TestUnitRunsTheSiteAndIsNobodyElses(t *testing.T) {
+	var ran []string
+	v := &supervisor{folder: t.TempDir(), run: func(_ context.Context, args ...string) error {
+		ran = append(ran, strings.Join(args, " "))
+		return nil
+	}}
+	s, other := site{"/etc/a 100%$b"}, site{"/etc/other"}
+	if err := v.install(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(v.unit())
+	if err != nil || !strings.Contains(string(text), ` -c "/etc/a 100%%$$b/edgebus.conf"`+"\n") || !strings.Contains(string(text), `ReadWritePaths="/etc/a 100%%$$b"`) {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if analyze, err := exec.LookPath("systemd-analyze"); err == nil {
+		if output, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", v.unit()).CombinedOutput(); err != nil || strings.Contains(string(output), unitName) {
+			t.Errorf("systemd-analyze verify: %v\n%s", err, output)
+		}
+	}
+	if !v.owns(s) || v.owns(other) {
+		t.Error("the unit is another site's")
+	}
+	if err := v.install(t.Context(), other); err == nil || !strings.Contains(err.Error(), "--foreground") {
+		t.Errorf("over another site's unit: %v", err)
+	}
+	if err := v.stop(t.Context(), true); err != nil || v.owns(s) {
+		t.Errorf("purged: %v", err)
+	}
+	want := "daemon-reload|enable --now edgebus.service|disable --now edgebus.service|daemon-reload"
+	if got := strings.Join(ran, "|"); got != want {
+		t.Errorf("systemctl %s, want %s", got, want)
+	}
+}
+
+func TestAddressesOfOtherMachinesComeFirst(t *testing.T) {
+	for _, row := range []struct{ in, want string }{
+		{"nats://127.0.0.1:1 nats://[::1]:1 nats://[fd00::2]:1 nats://192.0.2.2:1 nats://[fe80::1]:1", "nats://192.0.2.2:1 nats://[fd00::2]:1"},
+		{"nats://[::1]:1 nats://127.0.0.1:1", "nats://[::1]:1 nats://127.0.0.1:1"},
+		{"", ""},
+	} {
+		if got := strings.Join(fromOutside(strings.Fields(row.in)), " "); got != row.want {
+			t.Errorf("%s: %s, want %s", row.in, got, row.want)
+		}
+	}
+}
