@@ -64,7 +64,7 @@ func TestInterestAgreesWithALoopOverAllSubscriptions(t *testing.T) {
 	j := newTestJoint()
 	var all []*modelPeer
 	steps := 20000
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		steps = 2000
 	}
 	for step := range steps {

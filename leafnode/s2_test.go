@@ -92,7 +92,7 @@ func unpack(d *decoder, wire []byte, step int) (out []byte, err error) {
 
 func TestWhatIsPackedIsUnpackedTheSame(t *testing.T) {
 	for name, text := range texts() {
-		if testing.Short() && len(text) > 2*chunkData {
+		if (testing.Short() || raceEnabled) && len(text) > 2*chunkData {
 			continue
 		}
 		for _, m := range framedModes {
@@ -117,7 +117,7 @@ func TestWhatIsPackedIsUnpackedTheSame(t *testing.T) {
 
 func TestAHeadAndItsDataAreAChunk(t *testing.T) {
 	for name, text := range texts() {
-		if testing.Short() && len(text) > 2*chunkData {
+		if (testing.Short() || raceEnabled) && len(text) > 2*chunkData {
 			continue
 		}
 		if len(text) > chunkData {
@@ -135,7 +135,7 @@ func TestAHeadAndItsDataAreAChunk(t *testing.T) {
 
 func TestOthersReadWhatWePack(t *testing.T) {
 	for name, text := range texts() {
-		if testing.Short() && len(text) > 2*chunkData {
+		if (testing.Short() || raceEnabled) && len(text) > 2*chunkData {
 			continue
 		}
 		for _, m := range framedModes {
@@ -157,7 +157,7 @@ func TestOthersReadWhatWePack(t *testing.T) {
 
 func TestWhatNatsServerPacksIsUnpacked(t *testing.T) {
 	for name, text := range texts() {
-		if testing.Short() && len(text) > 2*chunkData {
+		if (testing.Short() || raceEnabled) && len(text) > 2*chunkData {
 			continue
 		}
 		for _, m := range framedModes {
