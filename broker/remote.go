@@ -78,6 +78,9 @@ func (l *Lane) call(place int, sub *Sub) *call {
 
 // callLinks hands m to every link that has plain interest or was chosen.
 func (l *Lane) callLinks(p *Peer, m *Msg, s *slot) (delivered int, lost bool) {
+	if len(l.calls) == 0 && s.cross == nil {
+		return l.callPlain(p, m, s)
+	}
 	chosen := len(l.calls)
 	for _, sub := range s.links { // each of another link, so only the chosen ones are looked through
 		if sub.mayHave(p) {
@@ -120,6 +123,25 @@ func (l *Lane) callLinks(p *Peer, m *Msg, s *slot) (delivered int, lost bool) {
 		l.calls[i].sub, l.calls[i].shown = nil, nil
 	}
 	l.calls = l.calls[:0]
+	return delivered, lost
+}
+
+// callPlain is callLinks where nobody was chosen for a group and nothing is imported: mostly.
+func (l *Lane) callPlain(p *Peer, m *Msg, s *slot) (delivered int, lost bool) {
+	inward := m.Queues
+	m.Queues = nil
+	for _, sub := range s.links {
+		if !sub.mayHave(p) {
+			continue
+		}
+		if took, why := l.hand(p, m, sub); took {
+			delivered++
+		} else if why != 0 {
+			s.tally.add(why, 1)
+			lost = true
+		}
+	}
+	m.Queues = inward
 	return delivered, lost
 }
 

@@ -17,8 +17,10 @@ const (
 	batchBytes = 64 << 10
 	// lineRoom is the most that a frame takes besides its subject, reply, groups, header and payload.
 	lineRoom = len("HMSG ") + 5*len(" ") + 2*len("999999999") + 2*len("\r\n")
-	// restFrom is the part of MaxPending from which on they do.
-	restFrom = 4
+	// restFrom is the part of MaxPending from which on they do, and restBytes what is enough in any case: a
+	// queue that stays in the processor's cache costs less.
+	restFrom  = 4
+	restBytes = 1 << 20
 	// restLeast and restMost are how long, at once.
 	restLeast = 2 * time.Millisecond
 	restMost  = 10 * time.Millisecond
@@ -41,13 +43,14 @@ func (k *link) Deliver(m *broker.Msg, _ *broker.Sub) bool {
 	for _, group := range m.Queues {
 		size += len(group) + 1
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.over {
-		return m.Refuse(broker.Closing)
-	}
-	if !k.filter.out(subject) {
-		return m.Refuse(broker.Denied)
+	k.mu.Lock() // and no defer: this is done for every message
+	if k.over || !k.filter.out(subject) {
+		why := broker.Denied
+		if k.over {
+			why = broker.Closing
+		}
+		k.mu.Unlock()
+		return m.Refuse(why)
 	}
 	k.queue.added(k.appendFrame(k.queue.room(size), m, subject))
 	k.outMsgs++
@@ -59,6 +62,7 @@ func (k *link) Deliver(m *broker.Msg, _ *broker.Sub) bool {
 	} else if n.waiting.Load() > n.most.Load() && k.queue.bytes > countFrom {
 		k.shed(k.queue.bytes / 2)
 	}
+	k.mu.Unlock()
 	return true
 }
 
@@ -130,7 +134,7 @@ func (k *link) countDrops() {
 func (k *link) Wake(bool) (rest time.Duration) {
 	k.mu.Lock()
 	k.flushLocked()
-	if waiting, most := k.queue.bytes, int(k.node.maxPending.Load()); waiting > most/restFrom && k.pace.drains(engine.Now(), waiting) {
+	if waiting, most := k.queue.bytes, int(k.node.maxPending.Load()); waiting > min(most/restFrom, restBytes) && k.pace.drains(engine.Now(), waiting) {
 		rest = restLeast + time.Duration(int64(restMost-restLeast)*int64(min(waiting, most))/int64(most))
 	}
 	k.mu.Unlock()
