@@ -1,6 +1,8 @@
 package leafnode
 
 import (
+	"time"
+
 	"reflect"
 
 	"github.com/edgebus-io/edgebus/broker"
@@ -24,8 +26,14 @@ func (k *link) joinHub() error {
 		return k.failWith(err)
 	}
 	k.given = i.limits()
-	if k.node.circular(k) {
-		return k.fail(loopOf(f.account))
+	if other := k.node.circular(k); other != nil {
+		if !other.yieldsTo(set.ServerID) {
+			return k.fail(loopOf(f.account))
+		}
+		other.mu.Lock()
+		other.over = true // nothing goes out by both
+		other.mu.Unlock()
+		other.conn.Post(func(*engine.Loop) { other.close(loopOf(f.account)) })
 	}
 	if err := k.settle(account); err != nil {
 		return err
@@ -50,20 +58,29 @@ func filterOf(i *info, o *Remote, system bool) (*filter, error) {
 // limits are what the hub lets in and out, by its INFO.
 func (i *info) limits() [2]limits { return [2]limits{i.Import.limits(), i.Export.limits()} }
 
-// circular reports whether the hub that we join has joined us, in the same account: neither side
-// would see its own mark come back, since marks are not told to those that they come from.
-func (n *Node) circular(k *link) bool {
+// sameMoment is how young a link is that was made while we dialled the other way.
+const sameMoment = 5 * time.Second
+
+// yieldsTo reports whether a leaf's link makes way for ours to the same server. Of two that dial each other at
+// the same moment one has to keep its link, or both cut what they have and stay apart for 30 s.
+func (k *link) yieldsTo(serverID string) bool {
+	return serverID < k.facts.serverID && time.Since(k.started) < sameMoment
+}
+
+// circular is the link by which the hub that we join has joined us, in the same account; nil: there is
+// none. Neither side would see its own mark come back, since marks are not told to those that they come from.
+func (n *Node) circular(k *link) *link {
 	if k.facts.cluster == "" {
-		return false
+		return nil
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for other := range n.links {
 		if other != k && other.door != nil && other.isIn(k.facts.account) && other.facts.cluster == k.facts.cluster {
-			return true
+			return other
 		}
 	}
-	return false
+	return nil
 }
 
 // isIn reports whether a link has its place in an account. Under Node.mu.
