@@ -36,7 +36,7 @@ func TestInterestIsToldBeforeMessages(t *testing.T) {
 
 // TestNoMoreThanTheWindowIsInFlight has a peer that never answers a PING.
 func TestNoMoreThanTheWindowIsInFlight(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		t.Skip("takes seconds")
 	}
 	packings(t, func(t *testing.T, packed bool) {
@@ -226,7 +226,7 @@ func TestADeadPeerIsNoticed(t *testing.T) {
 
 // TestAnyByteIsLife: a peer that is in the middle of a message that takes long cannot answer.
 func TestAnyByteIsLife(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		t.Skip("takes seconds")
 	}
 	packings(t, func(t *testing.T, packed bool) {

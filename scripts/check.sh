@@ -2,7 +2,7 @@
 # Everything that must hold, in the order in which it is quickest to learn that it does not.
 # `make test` and CI run this. It installs the tools and peers it needs where that is allowed
 # (Debian, as root); elsewhere it says aloud what it leaves out; with CI=true a missing one is a
-# failure. FUZZTIME is the time or, as 5000x, the number of inputs for each fuzz target. Logs of the
+# failure. FUZZTIME is the time or, as 3000x, the number of inputs for each fuzz target. Logs of the
 # test steps stay in build/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -85,7 +85,7 @@ else
 	leave_out "tests under the race detector" "no C compiler here (Debian: apt-get install gcc libc6-dev)"
 fi
 # By number and not by time: a busy machine that stops late is taken for a finding.
-step "some inputs for each fuzz target" env FUZZTIME="${FUZZTIME:-5000x}" scripts/fuzz.sh
+step "some inputs for each fuzz target" env FUZZTIME="${FUZZTIME:-3000x}" scripts/fuzz.sh
 step "modules beside the main one" other_modules
 step "demo: server, publisher and subscriber together" env DEMO_SECONDS=4 scripts/demo.sh
 step "unit suite on ARM, short form" scripts/test-arm.sh --short
