@@ -81,8 +81,6 @@ var (
 		remedy: "the other side was silent although it was asked: the line is dead or blocked"}
 	errUnknownOp = &closing{wire: "Unknown Protocol Operation", reason: "Protocol Violation",
 		remedy: "the other side sent what is not the leaf protocol"}
-	errArguments = &closing{reason: "Protocol Violation",
-		remedy: "the other side sent a line with missing, surplus or malformed arguments"}
 	errControlLine = &closing{wire: "maximum control line exceeded", reason: "Maximum Control Line Exceeded",
 		remedy: "raise max_control_line, or shorten subjects and queue names"}
 	errMaxPayload = &closing{wire: "Maximum Payload Violation", reason: "Maximum Message Payload Exceeded",

@@ -15,7 +15,6 @@ var (
 	errThrottled = &closing{reason: "TLS Handshake Error",
 		remedy: "more TLS handshakes a second than connection_rate_limit allows; leaves try again by themselves"}
 	errShutdown   = &closing{reason: "Server Shutdown"}
-	errDisabled   = &closing{reason: "Remote Disabled"}
 	errReload     = &closing{reason: "Configuration Reload"}
 	errUnexpected = &closing{wire: "Unknown Protocol Operation", reason: "Protocol Violation",
 		remedy: "the hub sent CONNECT, which only leaves send"}

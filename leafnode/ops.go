@@ -447,7 +447,7 @@ func (k *link) doSub(w *work) error {
 		k.node.interest.Add(1)
 	case errors.Is(err, broker.ErrTagInUse):
 	default:
-		k.say("-ERR 'Invalid Subscription'\r\n")
+		k.say("-ERR '" + wireInvalidSubject + "'\r\n")
 		return nil
 	}
 	if len(op.Queue) > 0 {
