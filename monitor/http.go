@@ -101,6 +101,7 @@ type visitor struct {
 	// Under server.mu.
 	busy    bool      // a whole request is there and is being answered
 	since   time.Time // when it was last waited for
+	begun   bool      // it has been waited for before
 	leaving bool      // it has to make room
 }
 
@@ -264,7 +265,11 @@ func (v *visitor) wait(timeout time.Duration) bool {
 	s := v.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v.busy, v.since = false, time.Now()
+	v.busy = false
+	if v.begun {
+		v.since = time.Now()
+	}
+	v.begun = true // the first wait began when it was welcomed, whenever its goroutine got to run
 	if s.closing || v.leaving {
 		return false
 	}
@@ -385,9 +390,9 @@ func (s *Server) welcome(conn net.Conn) bool {
 		defer s.running.Done()
 		v.serve()
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		delete(s.visitors, v)
-		s.mu.Unlock()
-		<-s.slots
+		<-s.slots // never waits: the place is this one's
 	}()
 	return true
 }

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -449,6 +450,18 @@ func TestConnectionsAreBounded(t *testing.T) {
 	hear(t, bufio.NewReader(second), "GET")
 }
 
+// settle waits until so many visitors are in and the next one's place is taken, so that s is full or not
+// for good.
+func settle(s *Server, visitors int) {
+	for in := -1; in != visitors; runtime.Gosched() {
+		s.mu.Lock()
+		if in = len(s.visitors); len(s.slots) != in+1 {
+			in = -1
+		}
+		s.mu.Unlock()
+	}
+}
+
 // Nor do those who ask for nothing keep out those who do: the one that has been silent longest goes.
 func TestSilentConnectionsMakeRoom(t *testing.T) {
 	s := fake(Options{})
@@ -463,6 +476,7 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 	}
 	for range 2 {
 		c := dial(t, address)
+		settle(s, 3)
 		say(t, c, request)
 		if answer, _ := hear(t, bufio.NewReader(c), "GET"); !answer.Close {
 			t.Error("the last place is kept by one that has its answer")
