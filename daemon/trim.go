@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -15,8 +16,11 @@ const (
 	trimBusy = 256 << 10
 	// trimWorth is how much there must be to give back.
 	trimWorth = 1 << 20
+	// trimAgain is after how much allocation it is looked again. A heap of ten thousand quiet sensors would
+	// otherwise have to double first.
+	trimAgain = 3 << 19
 	// trimShare is the part of one processor's time that trimming may take.
-	trimShare = 100
+	trimShare = 30
 )
 
 // trim gives memory back to the system after a burst: ten thousand sensors that reconnect leave as
@@ -39,12 +43,15 @@ func trim(ctx context.Context) {
 		garbage := v(3) - min(v(3), v(4))
 		return v(0), v(1) + v(2) + garbage
 	}
+	usual := func() {}
+	defer func() { usual() }()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-collected:
 		}
+		usual()
 		last, spare := read()
 		for quiet := false; !quiet; {
 			if !sleep(ctx, trimQuiet) {
@@ -57,6 +64,7 @@ func trim(ctx context.Context) {
 		}
 		if spare < trimWorth {
 			shedProgram()
+			usual = collectEarly()
 			continue
 		}
 		begin := time.Now()
@@ -73,8 +81,23 @@ func trim(ctx context.Context) {
 			case <-collected: // our own
 			default:
 			}
+			usual = collectEarly()
 		}
 	}
+}
+
+// collectEarly has the next collection come after trimAgain bytes, if it would come later. What it returns
+// sets what was set before.
+func collectEarly() (usual func()) {
+	samples := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(samples)
+	percent, live := samples[0].Value.Uint64(), samples[1].Value.Uint64()
+	early := 100 * trimAgain / max(live, 1)
+	if percent > math.MaxInt32 || early >= percent { // turned off; or soon enough
+		return func() {}
+	}
+	debug.SetGCPercent(int(max(early, 1)))
+	return func() { debug.SetGCPercent(int(percent)) }
 }
 
 // sleep waits for d, or reports false when ctx is over first.
