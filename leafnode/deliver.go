@@ -21,9 +21,6 @@ const (
 	// queue that stays in the processor's cache costs less.
 	restFrom  = 4
 	restBytes = 1 << 20
-	// restLeast and restMost are how long, at once.
-	restLeast = 2 * time.Millisecond
-	restMost  = 10 * time.Millisecond
 )
 
 var scratches = sync.Pool{New: func() any { b := make([]byte, 0, batchBytes+4096); return &b }}
@@ -129,13 +126,12 @@ func (k *link) countDrops() {
 	}
 }
 
-// Wake implements broker.Sink. A link's publishers rest only while what waits would be gone within
-// a second.
+// Wake implements broker.Sink. A link's publishers rest only while what waits would be gone soon.
 func (k *link) Wake(bool) (rest time.Duration) {
 	k.mu.Lock()
 	k.flushLocked()
-	if waiting, most := k.queue.bytes, int(k.node.maxPending.Load()); waiting > min(most/restFrom, restBytes) && k.pace.drains(engine.Now(), waiting) {
-		rest = restLeast + time.Duration(int64(restMost-restLeast)*int64(min(waiting, most))/int64(most))
+	if waiting, most := k.queue.bytes, int(k.node.maxPending.Load()); waiting > min(most/restFrom, restBytes) {
+		rest = k.pace.rest(engine.Now(), waiting)
 	}
 	k.mu.Unlock()
 	k.conn.Flush(false)

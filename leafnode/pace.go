@@ -4,8 +4,13 @@ import "time"
 
 const (
 	// drainable is how soon what waits must be gone, at the pace of the last receipts, for publishers to be
-	// made to wait for it. A thin link must not stop a plant.
+	// made to wait for it, and stalled how long a link may then go without a receipt: a hub on a busy machine
+	// pauses for a second. A thin link must not stop a plant.
 	drainable = time.Second
+	stalled   = 2 * time.Second
+	// restLeast and restMost are how long publishers rest at once.
+	restLeast = 2 * time.Millisecond
+	restMost  = 250 * time.Millisecond
 	// paceGrain is the least time that a pace is worked out over: receipts come in bunches.
 	paceGrain = int64(2 * time.Millisecond)
 	// paceMemory is how many of these count, about.
@@ -41,11 +46,20 @@ func (p *pace) add(now int64, bytes int) {
 	p.since, p.bytes = now, 0
 }
 
-// drains reports whether so many bytes would be gone soon. Of a link that is just up it is not known, and
-// hoped.
-func (p *pace) drains(now int64, bytes int) bool {
+// rest is how long publishers that have brought so many bytes to wait do best to rest: until half of them
+// are gone, and the longer, the longer there has been no receipt. 0 if they would not be gone soon; of a
+// link that is just up that is not known, and hoped.
+func (p *pace) rest(now int64, waiting int) time.Duration {
 	if p.last == 0 {
-		return now-p.since < int64(drainable)
+		if now-p.since >= int64(drainable) {
+			return 0
+		}
+		return restLeast
 	}
-	return now-p.last < int64(drainable) && float64(bytes) < p.rate*drainable.Seconds()
+	silent := time.Duration(now - p.last)
+	if silent >= stalled || float64(waiting) >= p.rate*drainable.Seconds() {
+		return 0
+	}
+	half := time.Duration(float64(waiting) / p.rate * float64(time.Second) / 2)
+	return min(max(restLeast, half, silent/2), restMost)
 }
