@@ -291,22 +291,25 @@ func chunkOf(data []byte) []byte {
 }
 
 func TestGarbageEndsOnlyTheLink(t *testing.T) {
-	for name, text := range map[string]string{
-		"unknown operation": "HELLO\r\n",
-		"payload too long":  "LMSG a 1\r\nxyz\r\n",
-		"queue, no weight":  "LS+ a b\r\n",
-		"sizes":             "HMSG a 9 3\r\nabc\r\n",
-		"too large":         "LMSG a 99999999\r\n",
-		"endless line":      "LS+ " + strings.Repeat("x", 200_000),
+	for name, c := range map[string]struct{ text, remedy string }{
+		"unknown operation": {"HELLO\r\n", "does not keep to the leaf protocol"},
+		"payload too long":  {"LMSG a 1\r\nxyz\r\n", "does not keep to the leaf protocol"},
+		"queue, no weight":  {"LS+ a b\r\n", "does not keep to the leaf protocol"},
+		"sizes":             {"HMSG a 9 3\r\nabc\r\n", "does not keep to the leaf protocol"},
+		"too large":         {"LMSG a 99999999\r\n", "max_payload"},
+		"endless line":      {"LS+ " + strings.Repeat("x", 200_000), "max_control_line"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			packings(t, func(t *testing.T, packed bool) {
 				s := newSite(t, "site", nil)
 				w := joinAsLeaf(t, s, leafConnect, packed)
 				s.links(1)
-				w.try(text)
+				w.try(c.text)
 				w.ended()
 				s.links(0)
+				if log := s.log.String(); !strings.Contains(log, c.remedy) {
+					t.Errorf("the log does not say %q:\n%s", c.remedy, log)
+				}
 				joinAsLeaf(t, s, leafConnect, packed).sync()
 			})
 		})

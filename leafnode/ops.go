@@ -267,6 +267,12 @@ func (k *link) violation(err error) error {
 	if errors.As(err, &wrong) {
 		why.wire = wrong.Wire
 	}
+	switch err {
+	case parser.ErrControlLine:
+		why.remedy = errControlLine.remedy
+	case parser.ErrMaxPayload:
+		why.remedy = errMaxPayload.remedy
+	}
 	return k.fail(why)
 }
 
