@@ -45,6 +45,7 @@ type Conn struct {
 	status   Status
 	draining bool       // takes no more subscriptions
 	idle     bool       // the writer sleeps and wants a kick
+	writing  bool       // the writer is about to write, or does, or has ended
 	out      []byte     // operations that the writer has not taken
 	control  []span     // the ones in out that mean nothing on another connection
 	ponged   bool       // there is a PONG in out

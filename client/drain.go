@@ -17,7 +17,10 @@ func (c *Conn) Drain(ctx context.Context) error {
 		return ErrClosed
 	case c.draining:
 		c.mu.Unlock()
-		<-c.stopped
+		select {
+		case <-c.stopped:
+		case <-ctx.Done():
+		}
 		return ErrDraining
 	}
 	c.draining = true

@@ -3,7 +3,6 @@ package client
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -17,37 +16,37 @@ import (
 
 // serverInfo is what we read of INFO.
 type serverInfo struct {
-	ServerID    string   `json:"server_id"`
-	ServerName  string   `json:"server_name"`
-	Version     string   `json:"version"`
-	Headers     bool     `json:"headers"`
-	MaxPayload  int      `json:"max_payload"`
-	ClientID    uint64   `json:"client_id"`
-	TLSRequired bool     `json:"tls_required"`
-	TLSOffered  bool     `json:"tls_available"`
-	Nonce       string   `json:"nonce"`
-	ConnectURLs []string `json:"connect_urls"`
-	LameDuck    bool     `json:"ldm"`
+	ServerID    string
+	ServerName  string
+	Version     string
+	Headers     bool
+	MaxPayload  int
+	ClientID    uint64
+	TLSRequired bool
+	TLSOffered  bool
+	Nonce       string
+	ConnectURLs []string
+	LameDuck    bool
 }
 
 // connectOptions is what we send in CONNECT.
 type connectOptions struct {
-	Verbose      bool   `json:"verbose"`
-	Pedantic     bool   `json:"pedantic"`
-	TLSRequired  bool   `json:"tls_required"`
-	User         string `json:"user,omitempty"`
-	Password     string `json:"pass,omitempty"`
-	Token        string `json:"auth_token,omitempty"`
-	JWT          string `json:"jwt,omitempty"`
-	NKey         string `json:"nkey,omitempty"`
-	Signature    string `json:"sig,omitempty"`
-	Name         string `json:"name,omitempty"`
-	Lang         string `json:"lang"`
-	Version      string `json:"version"`
-	Protocol     int    `json:"protocol"`
-	Echo         bool   `json:"echo"`
-	Headers      bool   `json:"headers"`
-	NoResponders bool   `json:"no_responders"`
+	Verbose      bool
+	Pedantic     bool
+	TLSRequired  bool
+	User         string
+	Password     string
+	Token        string
+	JWT          string
+	NKey         string
+	Signature    string
+	Name         string
+	Lang         string
+	Version      string
+	Protocol     int
+	Echo         bool
+	Headers      bool
+	NoResponders bool
 }
 
 // A line is one TCP connection that has said hello.
@@ -100,7 +99,7 @@ func (c *Conn) hello(ctx context.Context, socket net.Conn, s *server) (*line, er
 	if op.Verb != parser.Info {
 		return nil, ErrHandshake
 	}
-	if err := json.Unmarshal(op.Args, &l.info); err != nil {
+	if err := l.info.read(op.Args); err != nil {
 		return nil, fmt.Errorf("%w: INFO: %w", ErrHandshake, err)
 	}
 	switch wanted := c.options.secure != nil || s.tls; {
@@ -135,11 +134,7 @@ func (c *Conn) login(l *line) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(said)
-	if err != nil {
-		return err
-	}
-	greeting := parser.AppendPing(parser.AppendConnect(nil, text))
+	greeting := parser.AppendPing(parser.AppendConnect(nil, said.appendTo(nil)))
 	// A server that is full says so and closes. Its word is there to be read though writing
 	// fails, and is the better reason.
 	_, failed := l.socket.Write(greeting)
@@ -155,7 +150,7 @@ func (c *Conn) login(l *line) error {
 		case parser.Info:
 			// Some servers tell more after CONNECT, their siblings' addresses for instance.
 			more := l.info
-			if json.Unmarshal(op.Args, &more) == nil {
+			if more.read(op.Args) == nil {
 				l.info = more
 			}
 		case parser.Ping:

@@ -23,6 +23,7 @@ const (
 	DefaultInboxPrefix     = "_INBOX"
 
 	writeTimeout    = 10 * time.Second // a socket that takes nothing for so long is given up
+	tlsPart         = 16 << 10         // and of TLS this much, a record: RFC 8446 section 5.1
 	farewellTimeout = 2 * time.Second  // for the last answer of a server that is shutting down
 	writeHigh       = 256 << 10        // publishers wait while so much is not yet taken by the socket
 	keepBuffer      = 1 << 20          // larger buffers go back to the collector when they are empty

@@ -26,6 +26,7 @@ const (
 	flightBytes    = 64 << 10
 	maxFlights     = 16                     // without a receipt yet
 	rateBurst      = 100 * time.Millisecond // of a limited rate may come in one go
+	rateStep       = 20 * time.Millisecond  // of it share a flight: one for each would fill a long line with receipts
 )
 
 // OutboxOptions say what an outbox keeps and how it empties itself.

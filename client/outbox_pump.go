@@ -129,6 +129,9 @@ func (o *outbox) broadcastAt(ctx context.Context) (stop func() bool) {
 func (o *outbox) run() {
 	for {
 		later := o.launch()
+		if age := o.expire(); age > 0 && (later == 0 || age < later) {
+			later = age
+		}
 		var answer chan error
 		if len(o.flights) > 0 {
 			answer = o.flights[0].answer
@@ -151,6 +154,20 @@ func (o *outbox) run() {
 			timer.Stop()
 		}
 	}
+}
+
+// expire gives up what has become too old, for the sake of those who wait for room or for its end, and
+// returns when to look again; zero: there is nothing to look at.
+func (o *outbox) expire() (later time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	was := o.queue.kept
+	o.queue.expire(now)
+	if o.queue.kept < was {
+		o.room.Broadcast()
+	}
+	return o.queue.expires(now)
 }
 
 // launch sends what may be sent now and returns when to look again; zero: when woken.
@@ -205,7 +222,7 @@ func (c *Conn) sendFlight(frames []byte, batch []*entry, f flight) bool {
 		return false
 	}
 	c.controlLocked(func(out []byte) []byte { return append(out, frames...) })
-	c.pingLocked(pongWait{answer: f.answer, flight: true})
+	c.pingLocked(pongWait{answer: f.answer})
 	c.counts.outMsgs.Add(uint64(len(batch)))
 	for _, e := range batch {
 		c.counts.outBytes.Add(uint64(e.payload))

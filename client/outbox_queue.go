@@ -1,6 +1,7 @@
 package client
 
 import (
+	"io"
 	"slices"
 	"time"
 )
@@ -218,6 +219,17 @@ func (q *queue) expire(now time.Time) {
 	}
 }
 
+// expires is how long until it is worth while to look for messages that are too old; zero: none wait.
+// Looking at each one's own moment would wake a device for every message of an outage.
+func (q *queue) expires(now time.Time) time.Duration {
+	const looks = 8 // in the time that a message may wait
+	oldest := q.oldest()
+	if q.options.Age == 0 || oldest == nil {
+		return 0
+	}
+	return max(q.options.Age-now.Sub(oldest.at), q.options.Age/looks, 1)
+}
+
 // pick takes the next ones to be sent. With none, later is when to ask again; zero: when something
 // has changed.
 func (q *queue) pick(now time.Time) (batch []*entry, later time.Duration) {
@@ -252,6 +264,9 @@ func (q *queue) frames(batch []*entry, info *serverInfo) []byte {
 	var all []byte
 	for _, e := range batch {
 		frame, err := q.store.Frame(e.number)
+		if err == nil && len(frame) == 0 {
+			err = io.ErrUnexpectedEOF
+		}
 		switch {
 		case err != nil:
 			q.lose(e, &q.dropped.Failed, err)
@@ -289,7 +304,7 @@ func (q *queue) due(e *entry, now time.Time) time.Duration {
 		return 0
 	}
 	if wait := q.next.Sub(now); wait > 0 {
-		return wait
+		return max(wait, rateStep)
 	}
 	if earliest := now.Add(-rateBurst); q.next.Before(earliest) {
 		q.next = earliest

@@ -139,6 +139,28 @@ func TestOutboxRateHoldsBackTheOutageOnly(t *testing.T) {
 	}
 }
 
+// A line with a long way there and back has room for so many flights: each must carry what is due by then.
+func TestOutboxRateFillsItsFlights(t *testing.T) {
+	now := time.Now()
+	q := newQueue(&OutboxOptions{Messages: 2000, Bytes: 1 << 20, Rate: 1000})
+	for range 2000 {
+		q.put(t, "a", now)
+	}
+	q.line(true)
+	flights := 0
+	for end := now.Add(time.Second); now.Before(end) && flights < 1000; {
+		batch, later := q.pick(now)
+		if len(batch) > 0 {
+			flights++
+			q.confirm(nil)
+		}
+		now = now.Add(later)
+	}
+	if flights > 60 || q.done < 900 || q.done > 1200 {
+		t.Errorf("%d messages in %d flights", q.done, flights)
+	}
+}
+
 func TestOutboxGivesBackInOrder(t *testing.T) {
 	now := time.Now()
 	q := newQueue(&OutboxOptions{Messages: 4, Bytes: 1000, LiveFirst: true})
@@ -248,6 +270,56 @@ func TestOutboxReleasesWaitingPublishersAtClose(t *testing.T) {
 		}
 		<-conn.Done()
 	})
+}
+
+// Nothing else happens in an outage: those who wait for an end of age are told when it comes.
+func TestOutboxThatAgesMakesRoomInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		conn, p := connect(t, n, WithOutbox(OutboxOptions{Messages: 2, Age: time.Minute, Policy: Block}))
+		defer conn.Close()
+		n.set("one:4222", true)
+		p.conn.Close()
+		synctest.Wait()
+		began := time.Now()
+		told := make(chan error, 1)
+		go func() { told <- conn.PublishSync(t.Context(), "a", nil) }()
+		synctest.Wait()
+		for i := range 3 {
+			if err := conn.Publish("a", nil); err != nil {
+				t.Error(i, err)
+			}
+		}
+		if err := <-told; !errors.Is(err, ErrDropped) {
+			t.Errorf("the oldest: %v", err)
+		}
+		if took := time.Since(began); took < time.Minute || took > 70*time.Second {
+			t.Errorf("room after %v", took)
+		}
+	})
+}
+
+// A hole is a store that gives nothing back.
+type hole struct{ memory }
+
+func (hole) Frame(uint64) ([]byte, error) { return nil, nil }
+
+func TestOutboxCountsWhatItsStoreHasLost(t *testing.T) {
+	q := newQueue(&OutboxOptions{Messages: 9, Bytes: 1000, Store: hole{make(memory)}})
+	q.put(t, "a", time.Now())
+	q.line(true)
+	batch, _ := q.pick(time.Now())
+	if frames := q.frames(batch, &serverInfo{}); len(frames) > 0 || q.dropped.Failed != 1 {
+		t.Errorf("sends %q, dropped %+v", frames, q.dropped)
+	}
+}
+
+func TestRefusalsNameTheSubjectAsItWasWritten(t *testing.T) {
+	for text, want := range map[string]string{`"a.b"`: "a.b", `"a\"b\\" using queue "q"`: `a"b\`, `"é"`: "é", `a`: "", `"a`: ""} {
+		if got, _ := cutQuoted(text); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
 }
 
 // A shelf is a store that an earlier program has used.

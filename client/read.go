@@ -1,7 +1,6 @@
 package client
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,7 +59,8 @@ func (r *reading) do(op *parser.Op) error {
 		c.mu.Lock()
 		// One PONG says that we live, however many PINGs there were. A server that asks on
 		// and on and reads nothing must not fill our memory.
-		if !c.ponged {
+		// One that we are leaving needs none, and the next has not asked.
+		if !c.ponged && c.status == Connected {
 			c.controlLocked(parser.AppendPong)
 			c.ponged = true
 		}
@@ -122,7 +122,7 @@ func (c *Conn) doPong() error {
 func (r *reading) doInfo(text []byte) {
 	c := r.conn
 	var info serverInfo
-	if err := json.Unmarshal(text, &info); err != nil {
+	if err := info.read(text); err != nil {
 		c.report(nil, errors.Join(errors.New("client: bad INFO"), err))
 		return
 	}
@@ -167,13 +167,13 @@ func (r *reading) doErr(text string) {
 
 // complainedOf finds the subscription that a permissions violation is about, if it is one.
 func (c *Conn) complainedOf(text string) *Subscription {
-	_, rest, ok := strings.Cut(text, `ermissions Violation for Subscription to "`)
+	_, rest, ok := strings.Cut(text, "ermissions Violation for Subscription to ")
 	if !ok {
 		return nil
 	}
-	name, rest, _ := strings.Cut(rest, `"`)
-	_, queue, _ := strings.Cut(rest, `using queue "`)
-	queue, _, _ = strings.Cut(queue, `"`)
+	name, rest := cutQuoted(rest)
+	_, rest, _ = strings.Cut(rest, "using queue ")
+	queue, _ := cutQuoted(rest)
 	for _, s := range c.snapshot() {
 		if s.subject == name && s.queue == queue {
 			return s
@@ -211,13 +211,16 @@ func (r *reading) tick() error {
 		r.input().fresh, r.silent = false, 0
 		return nil
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing {
+		return nil // the last PING may stand behind what a slow line takes; the writer sees to a dead one
+	}
 	if r.silent >= c.options.maxPingsOut {
 		return ErrStale
 	}
 	r.silent++
-	c.mu.Lock()
 	c.pingLocked(pongWait{})
-	c.mu.Unlock()
 	return nil
 }
 

@@ -49,7 +49,7 @@ func TestReconnectRestoresSubscriptionsThenPublishes(t *testing.T) {
 		conn.Publish("y", nil)
 
 		p = n.next(plainInfo)
-		p.expect("SUB a 1", "UNSUB 1 3", "SUB b g 2", "SUB d 4", "PUB x 4", "kept", "PING", "PUB y 0", "")
+		p.expect("SUB a 1", "UNSUB 1 3", "SUB b g 2", "SUB d 4", "PUB x 4", "kept", "PUB y 0", "", "PING")
 		p.send("PONG\r\n")
 		if err := <-flushed; err != nil {
 			t.Errorf("Flush over a break: %v", err)
@@ -146,6 +146,21 @@ func TestAnnouncedServersAreUsed(t *testing.T) {
 		synctest.Wait()
 		if list := conn.servers.list; len(list) != 1 || list[0].address != "one:4222" {
 			t.Errorf("%d servers are left", len(list))
+		}
+	})
+}
+
+// Credentials in an address are for the cluster behind it, not for one of its members.
+func TestAnnouncedServersAreToldTheSameName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		conn, p := connectTo(t, n, "nats://ann:secret@one")
+		defer conn.Close()
+		p.send(`INFO {"connect_urls":["two:4222"]}` + "\r\n")
+		p.conn.Close()
+		p = <-n.peers
+		if said := p.hello(plainInfo); p.address != "two:4222" || !strings.Contains(said, `"user":"ann","pass":"secret"`) {
+			t.Errorf("%s was told %s", p.address, said)
 		}
 	})
 }
@@ -265,6 +280,77 @@ func TestWriterThatStandsStillIsGivenUp(t *testing.T) {
 		if took := time.Since(began); took < writeTimeout || took > writeTimeout+time.Second {
 			t.Errorf("reconnected after %v", took)
 		}
+	})
+}
+
+// What an outage has left takes longer than the patience with a line that takes nothing, and than that
+// with a server that says nothing.
+func TestWriterThatIsSlowIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		conn, p := connect(t, n, Ping(5*time.Second, 1))
+		defer conn.Close()
+		const messages = 100
+		for range messages {
+			if err := conn.Publish("a", make([]byte, 1000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		for range messages {
+			time.Sleep(time.Second) // of the bubble
+			if operation, body := p.line(), p.line(); operation != "PUB a 1000" || len(body) != 1000 {
+				t.Fatalf("the line broke after %v", time.Since(began))
+			}
+		}
+		if took := time.Since(began); took < 3*writeTimeout || conn.Stats().Reconnects > 0 {
+			t.Errorf("%d lines in %v: that shows nothing", conn.Stats().Reconnects+1, took)
+		}
+		go answer(p)
+		if err := conn.Flush(t.Context()); err != nil {
+			t.Errorf("the line broke: %v", err)
+		}
+	})
+}
+
+// answer is a server that says PONG and nothing else.
+func answer(p *peer) {
+	for line := p.line(); line[0] != '('; line = p.line() {
+		if line == "PING" {
+			p.send("PONG\r\n")
+		}
+	}
+}
+
+// A program may ask on and on while the line is down: what nobody waits for any more is forgotten.
+func TestFlushesOfAnOutageDoNotPileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		conn, p := connect(t, n)
+		defer conn.Close()
+		n.set("one:4222", true)
+		p.conn.Close()
+		synctest.Wait()
+		for range 100 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if err := conn.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			cancel()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := conn.PublishSync(ctx, "a", nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		conn.mu.Lock()
+		kept, waiting := string(conn.out), len(conn.receipts)+len(conn.later)
+		conn.mu.Unlock()
+		if kept != "PUB a 0\r\n\r\n" || waiting > 0 {
+			t.Errorf("%q and %d who wait are kept", kept, waiting)
+		}
+		n.set("one:4222", false)
+		n.next(plainInfo).expect("PUB a 0", "")
 	})
 }
 

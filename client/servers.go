@@ -139,13 +139,15 @@ func (p *servers) announced(addresses []string) (added []string) {
 	return added
 }
 
-// discovered makes a server of an announced address. Clusters announce numbers where certificates
-// hold names: the name that led to the announcing server stands for its siblings.
+// discovered makes a server of an announced address. Its siblings know who is known to the announcing
+// one. Clusters announce numbers where certificates hold names: the name that led to the announcing
+// server stands for its siblings.
 func (p *servers) discovered(address string) *server {
 	host, _, _ := net.SplitHostPort(address)
 	s := &server{address: address, tlsName: host, discovered: true}
 	if p.current != nil {
 		s.tls = p.current.tls
+		s.user, s.password, s.token = p.current.user, p.current.password, p.current.token
 		if net.ParseIP(host) != nil && net.ParseIP(p.current.tlsName) == nil {
 			s.tlsName = p.current.tlsName
 		}

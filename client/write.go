@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"time"
 
 	"github.com/edgebus-io/edgebus/parser"
@@ -164,12 +166,14 @@ func (c *Conn) Flush(ctx context.Context) error {
 		c.mu.Unlock()
 		return ErrClosed
 	}
-	c.pingLocked(pongWait{answer: answer})
+	c.receipts = append(c.receipts, receipt{answer: answer})
+	c.wakeLocked()
 	c.mu.Unlock()
 	select {
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
+		c.abandon(answer)
 		return ctx.Err()
 	}
 }
@@ -183,8 +187,7 @@ func (c *Conn) writeLoop(socket net.Conn, gone <-chan struct{}) error {
 		if batch == nil {
 			return nil
 		}
-		socket.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if _, err := socket.Write(batch); err != nil {
+		if err := c.write(socket, batch); err != nil {
 			socket.Close()
 			select {
 			case <-gone: // the reader was first, and knows why
@@ -199,10 +202,30 @@ func (c *Conn) writeLoop(socket net.Conn, gone <-chan struct{}) error {
 	}
 }
 
+// write gives a line up that takes nothing, and not one that is slow: what an outage has left can be
+// minutes of a bad one.
+func (c *Conn) write(socket net.Conn, batch []byte) error {
+	for len(batch) > 0 {
+		part := batch
+		if c.options.secure != nil {
+			part = batch[:min(len(batch), tlsPart)] // TLS does not survive a write that is broken off
+		}
+		socket.SetWriteDeadline(time.Now().Add(writeTimeout))
+		n, err := socket.Write(part)
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
+			return err
+		}
+		batch = batch[n:]
+	}
+	return nil
+}
+
 // take waits for operations to write and leaves spare to be filled with the next ones.
 func (c *Conn) take(spare []byte, gone <-chan struct{}) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.writing = false
+	defer func() { c.writing = true }()
 	for {
 		if c.last != nil && len(c.last.bytes) > 0 {
 			batch := c.last.bytes
@@ -210,7 +233,7 @@ func (c *Conn) take(spare []byte, gone <-chan struct{}) []byte {
 			c.last = nil
 			return batch
 		}
-		if c.status == Connected && len(c.out) > 0 {
+		if c.status == Connected && (len(c.out) > 0 || len(c.receipts) > 0) {
 			if len(c.receipts) > 0 {
 				c.pingLocked(pongWait{receipts: c.receipts})
 				c.receipts = nil

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	plainProgram  = 4_100_000 // bytes of a stripped program without TLS
-	secureProgram = 5 << 20   // and of one with TLS, a credentials file and an outbox
+	plainProgram  = 3_800_000 // bytes of a stripped program without TLS
+	secureProgram = 5_000_000 // and of one with TLS, a credentials file and an outbox
 )
 
 // forARM builds a program of testdata for ARM v6 as it would be shipped.
