@@ -53,8 +53,8 @@ func Empty(value any) bool {
 	return SwitchedOff(value)
 }
 
-// nearest finds the known name that a wrong one was probably meant to be.
-func nearest(wrong string, known []string) string {
+// Nearest finds the known name that a wrong one was probably meant to be; empty: none is near.
+func Nearest(wrong string, known []string) string {
 	letters := max(2, len(wrong)/3) // beyond that, a hint would be a guess
 	if len(wrong) <= 4 {
 		letters = 1

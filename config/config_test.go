@@ -323,8 +323,8 @@ func TestNearestCountsSwaps(t *testing.T) {
 		"prot": "port", "hots": "host", "maxpayload": "max_payload", "max_pendign": "max_pending", "zzzzzz": "", "": "",
 		strings.Repeat("x", 500): "",
 	} {
-		if got := nearest(wrong, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", wrong, got, want)
+		if got := Nearest(wrong, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", wrong, got, want)
 		}
 	}
 }

@@ -80,6 +80,7 @@ func addField(fields map[string]field, t reflect.Type, name string, f field) {
 // A decoder fills a target and gathers what is to be said about it.
 type decoder struct {
 	classes  map[string]Class
+	types    map[reflect.Type]map[string]field // what fieldsOf has found: of a list of users, once
 	problems []Problem
 	warnings []Problem
 	places   map[string]Place
@@ -99,6 +100,19 @@ func (d *decoder) fail(at Place, format string, args ...any) {
 
 func (d *decoder) warn(at Place, format string, args ...any) {
 	d.warnings = append(d.warnings, Problem{at, fmt.Sprintf(format, args...)})
+}
+
+// fieldsOf is fieldsOf for a whole type, read once.
+func (d *decoder) fieldsOf(t reflect.Type) map[string]field {
+	fields, known := d.types[t]
+	if !known {
+		if d.types == nil {
+			d.types = make(map[reflect.Type]map[string]field)
+		}
+		fields = fieldsOf(t, nil)
+		d.types[t] = fields
+	}
+	return fields
 }
 
 // block fills a struct from a block whose full name is path.
@@ -137,7 +151,7 @@ func (d *decoder) untaken(m member, t target, path, name string) {
 		return // it only defines what $name means
 	}
 	text := fmt.Sprintf("unknown field %q", cutText(m.key))
-	if near := nearest(name, d.known(t, path)); near != "" {
+	if near := Nearest(name, d.known(t, path)); near != "" {
 		text += fmt.Sprintf(": did you mean %q?", near)
 	} else {
 		d.unknown = append(d.unknown, unknownKey{len(d.problems), name, path})
@@ -242,7 +256,7 @@ func (d *decoder) set(n *node, v reflect.Value, f field, path string) {
 			d.mismatch(n, path, "a block", "write it in braces: { key: value }")
 			return
 		}
-		d.block(n, target{v, fieldsOf(v.Type(), nil)}, path)
+		d.block(n, target{v, d.fieldsOf(v.Type())}, path)
 	case reflect.Map:
 		d.setMap(n, v, f, path)
 	default:
