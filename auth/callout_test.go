@@ -75,6 +75,9 @@ func newService(t *testing.T) *service {
 	return &service{t: t, issuer: newPair(t, nkeys.CreateAccount)}
 }
 
+// serviceTimeout is enough for a service that signs on an emulated machine among many others.
+const serviceTimeout = 15 * time.Second
+
 // configured is a configuration with the service's user auth in account AUTH, bob in $G and eve in
 // account E, who are all configured.
 func (s *service) configured(edit func(*Options)) *Directory {
@@ -82,7 +85,7 @@ func (s *service) configured(edit func(*Options)) *Directory {
 	o := Options{
 		Users:   []User{{User: "bob", Password: "pb"}},
 		Callout: &CalloutOptions{Issuer: s.issuer.key, Account: "AUTH", AuthUsers: []string{"auth"}},
-		Timeout: time.Second,
+		Timeout: serviceTimeout,
 	}
 	o.Accounts = AccountsOptions{
 		"AUTH": {Users: []User{{User: "auth", Password: "pa"}}},
@@ -282,7 +285,7 @@ func TestWhoCannotBeAskedAboutStaysOut(t *testing.T) {
 	s := newService(t)
 	d := s.configured(nil)
 	d.SetCaller(func(ctx context.Context, _, _ string, _ map[string]string, _ []byte) ([]byte, map[string]string, error) {
-		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > time.Second {
+		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > serviceTimeout {
 			t.Errorf("deadline %v", deadline)
 		}
 		return nil, nil, errors.New("no responders")

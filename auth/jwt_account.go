@@ -92,8 +92,13 @@ func (p *operator) standIn(name string) *claimed {
 }
 
 // firstIssue is the first thing that is wrong, for our log.
-func firstIssue(results *jwt.ValidationResults) string {
+func firstIssue(results *jwt.ValidationResults) string { return firstIssueAt(results, time.Now()) }
+
+func firstIssueAt(results *jwt.ValidationResults, now time.Time) string {
 	for _, issue := range results.Issues {
+		if flaw := ClockFlaw(now); issue.TimeCheck && flaw != "" {
+			return issue.Description + " (" + flaw + ")"
+		}
 		if issue.Blocking || issue.TimeCheck {
 			return issue.Description
 		}
@@ -103,7 +108,10 @@ func firstIssue(results *jwt.ValidationResults) string {
 
 // expired reports whether nobody may be in the account any more. It needs operator.mu held.
 func (a *claimed) expired(now time.Time) bool {
-	return !a.gone.IsZero() || !a.expires.IsZero() && !now.Before(a.expires)
+	if a.gone.IsZero() || a.gone.Equal(a.expires) { // or the clock ran ahead for a while
+		return !a.expires.IsZero() && !now.Before(a.expires)
+	}
+	return true
 }
 
 // calls reports whether a service decides about the account's users.

@@ -63,7 +63,7 @@ func (p *operator) isExpired(a *claimed, now time.Time) bool {
 func (p *operator) mayFetchAgain(a *claimed, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now.Sub(a.fetched) < fetchPause {
+	if since := now.Sub(a.fetched); since >= 0 && since < fetchPause {
 		return false
 	}
 	a.fetched = now
@@ -247,8 +247,11 @@ func (p *operator) armLocked(now time.Time) {
 	}
 	var next time.Time
 	for _, a := range p.known {
-		if a.gone.IsZero() {
+		switch {
+		case a.gone.IsZero():
 			next = sooner(next, sooner(a.expires, a.until))
+		case a.gone.Equal(a.expires):
+			next = sooner(next, now.Add(maxAlarm)) // the clock may be set back
 		}
 	}
 	if p.alarm != nil {
@@ -262,7 +265,7 @@ func (p *operator) armLocked(now time.Time) {
 }
 
 // expire is the alarm: accounts whose time is up are shown as expired, imports whose token is
-// expired are taken out.
+// expired are taken out. If the clock was set back, they are there again.
 func (p *operator) expire() {
 	p.changing.Lock()
 	defer p.changing.Unlock()
@@ -275,10 +278,14 @@ func (p *operator) expire() {
 	var changed []*Account
 	for _, a := range p.inOrder() {
 		over := a.gone.IsZero() && a.expired(now)
-		if over {
+		back := !a.gone.IsZero() && a.gone.Equal(a.expires) && !a.expired(now)
+		switch {
+		case over:
 			a.gone = a.expires
+		case back:
+			a.gone = time.Time{}
 		}
-		if p.workOut(a, now) || over {
+		if p.workOut(a, now) || over || back {
 			changed = append(changed, a.shown)
 		}
 	}

@@ -26,6 +26,9 @@ const (
 
 	// sweepPause is the time between two looks for expired files.
 	sweepPause = time.Minute
+	// sweepsExpired is how many of them in a row have to find a JWT expired before its file is removed: a
+	// clock that runs years ahead for a while must not empty the folder.
+	sweepsExpired = 60
 )
 
 var (
@@ -59,6 +62,7 @@ type accountFile struct {
 	account string
 	hash    [sha256.Size]byte
 	expires time.Time // zero: never
+	sweeps  int       // in a row that have found it expired
 }
 
 func openDirectory(o *ResolverOptions) (*directoryResolver, error) {
@@ -311,6 +315,10 @@ func (r *directoryResolver) sweep() {
 	for account, e := range r.files {
 		f := e.Value.(*accountFile)
 		if f.expires.IsZero() || now.Before(f.expires) {
+			f.sweeps = 0
+			continue
+		}
+		if f.sweeps++; r.ttl == 0 && f.sweeps < sweepsExpired {
 			continue
 		}
 		if err := os.Remove(r.path(account)); err == nil || errors.Is(err, fs.ErrNotExist) {

@@ -142,6 +142,21 @@ func TestExpiredFilesAreSwept(t *testing.T) {
 			}
 		}
 		dir.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
+		if ttl == 0 {
+			// The clock is set ahead and back, as often as it may be, and then stays.
+			for range 2 * sweepsExpired {
+				dir.sweep()
+				dir.now = func() time.Time { return time.Now() }
+				dir.sweep()
+				dir.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
+			}
+			if n := len(files(t, o.Dir)); n != 2 {
+				t.Errorf("%d files are left by a clock that was wrong for a while", n)
+			}
+			for range sweepsExpired - 1 {
+				dir.sweep()
+			}
+		}
 		dir.sweep()
 		want := []string{b.key}
 		if ttl > 0 {

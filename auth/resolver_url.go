@@ -119,7 +119,7 @@ func (r *urlResolver) get(ctx context.Context, at *url.URL) (*urlAnswer, error) 
 		return nil, err
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) })
 	defer stop()
 	if _, err := conn.Write(request); err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ type Account struct {
 	// Anyone's.
 	peers atomic.Int32 // links included, our own not
 	links atomic.Int32
+	slow  atomic.Int64         // peers that NoteSlow has been told of
 	owed  atomic.Pointer[owed] // answers to requests from other accounts; nil before the first
 
 	// Written under mu, read by anyone.

@@ -144,6 +144,9 @@ func (a *Account) Drop(why Reason, n int) {
 	a.past[why] += uint64(n)
 }
 
+// NoteSlow counts a peer that an adapter has closed because it took too little.
+func (a *Account) NoteSlow() { a.slow.Add(1) }
+
 // AccountSnapshot is one account at one moment.
 type AccountSnapshot struct {
 	Name          string
@@ -154,6 +157,7 @@ type AccountSnapshot struct {
 	InBytes       uint64
 	OutMsgs       uint64 // deliveries of what was published here or came in through services
 	OutBytes      uint64
+	SlowPeers     int64             // closed because they took too little
 	OpenRequests  int               // from other accounts, not answered yet
 	Drops         map[string]uint64 // messages not delivered, by reason
 }
@@ -179,6 +183,7 @@ func (a *Account) Snapshot() AccountSnapshot {
 		Subscriptions: a.index.Len(),
 		Drops:         make(map[string]uint64, reasons-1),
 		Links:         int(a.links.Load()),
+		SlowPeers:     a.slow.Load(),
 		OpenRequests:  open,
 	}
 	moved := a.moved

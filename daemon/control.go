@@ -49,10 +49,11 @@ type controlReply struct {
 // when the server is ready until it has stopped.
 func (d *Daemon) controls() map[string]func(args json.RawMessage) (any, error) {
 	return map[string]func(args json.RawMessage) (any, error){
-		"reload": func(json.RawMessage) (any, error) { return nil, d.Reload() },
-		"status": func(json.RawMessage) (any, error) { return d.status(), nil },
-		"stop":   func(json.RawMessage) (any, error) { d.Stop(); return nil, nil },
-		"why":    d.why,
+		"reload":  func(json.RawMessage) (any, error) { return nil, d.Reload() },
+		"status":  func(json.RawMessage) (any, error) { return d.status(), nil },
+		"stop":    func(json.RawMessage) (any, error) { d.Stop(); return nil, nil },
+		"upgrade": d.upgrade,
+		"why":     d.why,
 	}
 }
 
@@ -77,7 +78,9 @@ func (d *Daemon) listenControl() error {
 		if info.Mode()&os.ModeSocket == 0 {
 			return fail(fmt.Errorf("%s is there and is no socket: remove it, or name another path", path))
 		}
-		if conn, err := net.Dial("unix", path); err == nil {
+		if conn, err := net.Dial("unix", path); err == nil && d.follows {
+			conn.Close() // it is the socket of the server whose place we take
+		} else if err == nil {
 			conn.Close()
 			return fail(fmt.Errorf("another server is running with %s: stop it, or name another path", path))
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/broker"
@@ -38,8 +39,12 @@ type Daemon struct {
 	ready     chan struct{} // closed by Run when clients can connect
 	stopping  chan struct{} // closed by Stop
 	lame      chan struct{} // closed by LameDuck
-	stopOnce  sync.Once
-	lameOnce  sync.Once
+	reshown   chan struct{} // told when shown has changed
+
+	certsEvery time.Duration // the constant, but in tests
+
+	stopOnce sync.Once
+	lameOnce sync.Once
 
 	// Run's alone until ready is closed; the same for everybody from then on.
 	broker    *broker.Broker
@@ -70,6 +75,13 @@ type Daemon struct {
 	control        *control // nil: there is no control socket
 	controlServing bool
 
+	inheritance *Inheritance // set by Inherits; nil: there is none
+	notifier    *notifier    // nil: nobody wants to hear
+	follows     bool         // another server has given its place up for us
+
+	upgrading  atomic.Bool // a new program is being started
+	handedOver atomic.Bool // it has taken our place
+
 	// Written by Run and Reload, read by anyone.
 	system atomic.Pointer[system.System] // nil: there is no system account
 	shown  atomic.Pointer[shown]
@@ -88,6 +100,8 @@ type Daemon struct {
 	hashing     sync.Mutex    // held while the password of a viewer is hashed
 	slowdown    auth.Slowdown // of logins at all doors
 	slowViewers atomic.Int32  // viewers who wait because of it
+
+	turnstile engine.Turnstile // of connections, at the doors for clients and leaves
 }
 
 // New checks the options and opens the log. The rest is Run's.
@@ -109,14 +123,19 @@ func FromLoaded(l *Loaded) (*Daemon, error) {
 	d := &Daemon{
 		log: log, logger: log.Logger(), available: l.available, options: l.Options, directory: l.directory, certs: l.certs, leafDirectory: l.leafDirectory,
 		ready: make(chan struct{}), stopping: make(chan struct{}), lame: make(chan struct{}), failed: make(chan error, 1),
+		reshown: make(chan struct{}, 1), certsEvery: certsEvery,
 	}
 	for _, warning := range l.Warnings {
 		d.warnings = append(d.warnings, warning.String())
 	}
-	d.watchCerts(l.certs)
-	d.watchCerts(l.leafCerts)
-	d.show(l.Digest)
+	d.show(l)
 	return d, nil
+}
+
+// Inherits gives the daemon what Inherit has found. It is called before Run, if at all.
+func (d *Daemon) Inherits(in *Inheritance) {
+	d.inheritance = in
+	d.notifier = openNotifier(in.notify, d.logger)
 }
 
 // Logger is the log of the process.
@@ -188,6 +207,7 @@ func (d *Daemon) makeServer() (err error) {
 	}
 	o := &d.options
 	o.Server.Events, o.Server.ID, o.Server.XKey, o.Server.Slowdown = systemEvents{d}, d.key.ID(), d.key.XKey(), &d.slowdown
+	o.Server.Turnstile = &d.turnstile
 	d.server, err = server.New(o.Server, d.broker, d.engine, d.directory, d.logger)
 	if err == nil {
 		d.introduce(d.directory, o)
@@ -208,11 +228,11 @@ func (d *Daemon) introduce(directory *auth.Directory, o *Options) {
 func (d *Daemon) listen() error {
 	o := &d.options
 	host, info, warning := o.listenHost()
-	ln, err := net.Listen("tcp", listenAddress(host, o.Port))
+	ln, err := d.openDoor(doorClients, host, o.Port)
 	if err != nil {
 		return fmt.Errorf("%w (%s)", err, listenRemedy(err))
 	}
-	d.listener, d.host, d.address = ln, host, ln.Addr()
+	d.listener, d.host, d.address = ln, hostOf(ln, host), ln.Addr()
 	if info != "" {
 		d.logger.Info(info)
 	}
@@ -222,12 +242,28 @@ func (d *Daemon) listen() error {
 	return nil
 }
 
-// serve lets clients in.
-func (d *Daemon) serve(ctx context.Context) {
+// hostOf is what a listener listens on: as asked for, unless somebody else has made it for one address.
+func hostOf(ln net.Listener, asked string) string {
+	if tcp, ok := ln.Addr().(*net.TCPAddr); ok && !tcp.IP.IsUnspecified() && net.ParseIP(asked).IsUnspecified() {
+		return tcp.IP.String()
+	}
+	return asked
+}
+
+// serve lets clients in, if it has not yet.
+func (d *Daemon) serve(ctx context.Context) error {
+	if d.serving {
+		return nil
+	}
 	d.serving = true
+	wait, err := d.server.Open(d.listener)
+	if err != nil {
+		return err
+	}
 	d.doors.Go(func() {
-		if err := d.server.Serve(ctx, d.listener); err != nil {
+		if err := wait(ctx); err != nil {
 			d.failed <- err // of one door there is one error at most
 		}
 	})
+	return nil
 }

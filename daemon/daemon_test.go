@@ -30,6 +30,12 @@ type running struct {
 // mustRun starts a daemon on a free port and waits until it serves.
 func mustRun(t *testing.T, o Options) *running {
 	t.Helper()
+	return mustRunWith(t, o, func(*Daemon) {})
+}
+
+// mustRunWith is mustRun of a daemon that is prepared before it runs.
+func mustRunWith(t *testing.T, o Options, prepare func(*Daemon)) *running {
+	t.Helper()
 	if o.Port == 0 {
 		o.Port = randomPort
 	}
@@ -39,6 +45,7 @@ func mustRun(t *testing.T, o Options) *running {
 	if r.Daemon, err = New(o); err != nil {
 		t.Fatal(err)
 	}
+	prepare(r.Daemon)
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	go func() { r.ended <- r.Run(ctx) }()

@@ -6,6 +6,8 @@
 //	reload.go                         what can change while they run
 //	budget.go, memory.go              what all bounds come to, and what there is
 //	listen.go, files.go               the address, the pid file, the ports file
+//	notify.go, watchdog.go            what a supervisor hears
+//	activation.go, upgrade.go         sockets from whoever started us, and for who takes our place
 //	passwd.go, identity_*.go          what the program and the log need of others
 //	log.go and log_*.go               lines as nats-server writes them, JSON, journald, syslog
 //

@@ -30,6 +30,9 @@ var (
 	ErrNoServer = errors.New("no server is running")
 )
 
+// errTooWide: a socket that somebody else has made is open to more than the configuration lets in.
+var errTooWide = errors.New("can be reached by other machines, and only this one may connect")
+
 // An optionError is what is wrong with the option of one key.
 type optionError struct {
 	key string

@@ -26,7 +26,7 @@ func (d *Daemon) makeLeaf() (err error) {
 func (d *Daemon) introduceLeaf(o *Options) {
 	n := &o.Leaf.Options
 	n.ServerName, n.ServerID, n.Version = d.server.Name(), d.server.ID(), d.server.Status().Version
-	n.Slowdown = &d.slowdown
+	n.Slowdown, n.Turnstile = &d.slowdown, &d.turnstile
 }
 
 // listenLeaf takes the address for leaves, if there is to be one.
@@ -43,7 +43,7 @@ func (d *Daemon) listenLeaf() error {
 			d.logger.Info("Only this machine can join as a leaf, because no authorization is configured: add leafnodes.authorization, or a host to leafnodes.listen")
 		}
 	}
-	ln, err := net.Listen("tcp", listenAddress(host, o.Port))
+	ln, err := d.openDoor(doorLeafnodes, host, o.Port)
 	if err != nil {
 		return fmt.Errorf("leafnodes: %w (%s)", err, listenRemedy(err))
 	}

@@ -69,6 +69,8 @@ func isLoopback(host string) bool {
 func listenRemedy(err error) string {
 	var lookup *net.DNSError
 	switch {
+	case errors.Is(err, errTooWide):
+		return "say in the configuration who may connect, or name a host; or have the socket made for 127.0.0.1"
 	case errors.As(err, &lookup):
 		return "-a and host take an address of this machine, without a port"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/broker"
@@ -28,6 +29,8 @@ type Loaded struct {
 
 	leafDirectory *auth.Directory // who may join as a leaf; directory, unless leafnodes has users of its own
 	leafCerts     *certs.Server   // nil: leaves join without TLS
+	remoteCerts   []*certs.Client // of each of the remotes
+	proxyCerts    []*certs.Client // of the proxies of each
 
 	file *config.Result // where keys stand; empty without a file
 }
@@ -146,16 +149,16 @@ func (l *Loaded) warn(result *config.Result) {
 			}
 		}
 	}
-	if l.certs != nil {
-		for _, warning := range l.certs.Warnings() {
-			add("tls", "%s", warning)
+	for _, one := range l.watched() {
+		for _, warning := range one.files.Warnings(time.Now()) {
+			add(one.key, "%s%s", one.place, warning)
 		}
 	}
 	if o.MemoryLimit > 0 && o.MemoryLimit < 2*runtimeBytes {
 		add("memory_limit", "memory_limit %s is little: the program itself takes %s", showBytes(o.MemoryLimit), showBytes(runtimeBytes))
 	}
-	if limit := maxDescriptors(); limit > 0 && uint64(o.Server.MaxConnections) > limit && result.Has("max_connections") {
-		add("max_connections", "max_connections is %d, and the system lets this process open %d sockets and files: raise LimitNOFILE or ulimit -n", o.Server.MaxConnections, limit)
+	if text := o.scarceDescriptors(maxDescriptors()); text != "" && result.Has("max_connections") {
+		add("max_connections", "%s", text)
 	}
 	if o.Log.File != "" && (o.Log.Syslog || o.Log.RemoteSyslog != "") {
 		add("log_file", "log_file is set, so that syslog gets nothing")

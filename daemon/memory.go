@@ -18,6 +18,8 @@ const (
 	// smallMemory is from where down the collector runs twice as often: there, a heap that
 	// doubles between two collections would be most of what there is.
 	smallMemory = 64 << 20
+	// programPages is what the pages of the program that are in use take, measured and rounded up.
+	programPages = 10 << 20
 	// maxSystemFile bounds what is read of a file of the kernel's.
 	maxSystemFile = 64 << 10
 )
@@ -120,7 +122,8 @@ func paceCollector(limit int64) {
 		return
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(limit)
+		// The runtime counts what it has asked for itself, and not the pages of the program that are in use.
+		debug.SetMemoryLimit(max(limit-programPages, limit/4*3))
 	}
 	if os.Getenv("GOGC") == "" && limit <= smallMemory {
 		debug.SetGCPercent(50)

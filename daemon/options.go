@@ -201,7 +201,9 @@ func (o *Options) fill(limit int64) {
 	o.Server.MaxFailedLogins = cmp.Or(o.Server.MaxFailedLogins, auth.DefaultMaxFailedLogins)
 	o.fillLeaf()
 	o.Engine.fill(o.MemoryLimit)
-	if o.Server.MaxConnections == 0 {
+	if o.Server.MaxConnections > 0 {
+		raiseDescriptors(o.descriptors())
+	} else if o.Server.MaxConnections == 0 {
 		o.Server.MaxConnections = defaultConnections(o.MemoryLimit, maxDescriptors(), o.connectionBytes())
 	}
 	o.Broker.MaxSubscriptions = boundOr(o.Broker.MaxSubscriptions, defaultSubscriptions(o.MemoryLimit))

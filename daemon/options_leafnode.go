@@ -113,6 +113,7 @@ func (o *Options) fillLeaf() {
 	n.MaxPayload, n.MaxLine = o.Server.MaxPayload, o.Server.MaxControlLine
 	n.ServerName, n.Version = o.Server.ServerName, o.Server.Version
 	n.MaxFailedLogins = o.Server.MaxFailedLogins
+	n.Limits = engine.TurnstileLimits{PerAddress: o.Server.MaxConnectionsPerAddress, PerSecond: o.Server.ConnectionRateLimit}
 	n.DefaultAccount = l.Auth.Account
 	limit := o.MemoryLimit
 	if limit <= 0 {
@@ -128,7 +129,7 @@ func (o *Options) fillLeaf() {
 // secureLeaf reads the files of the block's tls blocks.
 func (l *Loaded) secureLeaf() error {
 	o := &l.Options.Leaf
-	o.Options.TLS, l.leafCerts = nil, nil
+	o.Options.TLS, l.leafCerts, l.remoteCerts, l.proxyCerts = nil, nil, nil, nil
 	if o.TLS != nil {
 		c, err := certs.Load(o.TLS)
 		if err != nil {
@@ -148,24 +149,27 @@ func (l *Loaded) secureLeaf() error {
 		if given == nil {
 			given = &TLSOptions{}
 		}
-		if err := certs.CheckClient(given); err != nil {
+		own, err := certs.LoadClient(given)
+		if err != nil {
 			return fmt.Errorf("remotes %d: %w", i+1, err)
 		}
 		made := r.Remote
 		made.Secure = r.TLS != nil
 		made.HandshakeFirst = r.TLS != nil && bool(given.HandshakeFirst.On)
 		made.TLSTimeout = given.Timeout
-		// Files are read for each attempt, so that new certificates need no restart.
-		made.TLS = func(host string) (*tls.Config, error) { return certs.ClientConfig(given, host) }
+		// Files are looked at for each attempt, so that new certificates need no restart.
+		made.TLS = func(host string) (*tls.Config, error) { return own.Config(host), nil }
 		made.Proxy = r.Proxy.Proxy
 		proxied := r.Proxy.TLS
 		if proxied == nil {
 			proxied = &TLSOptions{}
 		}
-		if err := certs.CheckClient(proxied); err != nil {
+		toProxy, err := certs.LoadClient(proxied)
+		if err != nil {
 			return fmt.Errorf("remotes %d: proxy: %w", i+1, err)
 		}
-		made.Proxy.TLS = func(host string) (*tls.Config, error) { return certs.ClientConfig(proxied, host) }
+		made.Proxy.TLS = func(host string) (*tls.Config, error) { return toProxy.Config(host), nil }
+		l.remoteCerts, l.proxyCerts = append(l.remoteCerts, own), append(l.proxyCerts, toProxy)
 		o.Options.Remotes = append(o.Options.Remotes, made)
 	}
 	return nil

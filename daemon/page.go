@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"maps"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -26,9 +27,13 @@ type shown struct {
 	options   Options
 	directory *auth.Directory
 	certs     *certs.Server   // nil: no TLS
+	leafCerts *certs.Server   // the same, of the door for leaves
 	viewers   *auth.Directory // who may look; nil: everybody
 	digest    string
 	loaded    time.Time
+
+	remoteCerts []*certs.Client // of each of the remotes
+	watched     []watchedFiles  // all of these that have files
 }
 
 // table hands the pages to monitor.
@@ -74,6 +79,14 @@ func (p pages) varz() *monitor.Varz {
 	v.OperatorJWTs, v.OperatorClaims = set.directory.Operators()
 	if set.certs != nil {
 		v.TLSCertNotAfter = set.certs.NotAfter().UTC()
+	}
+	if set.leafCerts != nil {
+		v.Leaf.TLSCertNotAfter = set.leafCerts.NotAfter().UTC()
+	}
+	for i, own := range set.remoteCerts {
+		if at := own.NotAfter(); !at.IsZero() {
+			v.Leaf.Remotes[i].TLSCertNotAfter = at.UTC()
+		}
 	}
 	return v
 }
@@ -171,12 +184,15 @@ func (p pages) accstatz(o monitor.AccstatzOptions) *monitor.Accstatz {
 }
 
 func accountStat(a broker.AccountSnapshot, tag string, clients int) monitor.AccountStat {
+	maps.DeleteFunc(a.Drops, func(_ string, n uint64) bool { return n == 0 })
 	none := func() *monitor.MsgBytes { return &monitor.MsgBytes{} }
 	return monitor.AccountStat{
 		Account: a.Name, Name: tag, Connections: clients, LeafNodes: a.Links, TotalConnections: clients + a.Links,
 		Subscriptions: uint32(a.Subscriptions),
 		Sent:          monitor.DataStats{Msgs: int64(a.OutMsgs), Bytes: int64(a.OutBytes), Gateways: none(), Routes: none(), Leafs: none()},
 		Received:      monitor.DataStats{Msgs: int64(a.InMsgs), Bytes: int64(a.InBytes), Gateways: none(), Routes: none(), Leafs: none()},
+		SlowConsumers: a.SlowPeers,
+		Dropped:       a.Drops,
 	}
 }
 

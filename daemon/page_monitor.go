@@ -29,7 +29,10 @@ func (d *Daemon) listenMonitor() error {
 	if host == "" {
 		host = d.host
 	}
-	ln, err := net.Listen("tcp", listenAddress(host, at.Port))
+	ln, err := d.openDoor(doorMonitoring, host, at.Port)
+	if errors.Is(err, errTooWide) {
+		return fmt.Errorf("%s: %w (%s)", scheme, err, listenRemedy(err))
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w (is another server running there? choose another port with %s_port)", scheme, err, scheme)
 	}

@@ -56,7 +56,7 @@ func (r *running) look(t *testing.T, scheme, path, user, password string) (int, 
 func TestPagesTellOfClients(t *testing.T) {
 	r := mustRun(t, Options{Monitor: MonitorOptions{HTTP: Address{Host: loopbackHost, Port: randomPort}}})
 	c := mustConnect(t, r, `,"name":"sensor","lang":"go","version":"1"`)
-	fmt.Fprint(c, "SUB a.* q 7\r\nPING\r\n")
+	fmt.Fprint(c, "SUB a.* q 7\r\nPUB nobody.wants.it 0\r\n\r\nPING\r\n")
 	for pongs := 0; pongs < 2; {
 		switch line := c.line(t); {
 		case line == "PONG":
@@ -67,7 +67,7 @@ func TestPagesTellOfClients(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"/varz": `"connections": 1,`, "/connz?subs=detail": `"qgroup": "q",`, "/connz?auth=1": `"name_tag": "$G"`,
-		"/subsz?subs=1&test=a.b": `"sid": "7",`, "/accstatz": `"acc": "$G",`, "/accountz": `"$SYS"`, "/healthz": `{"status":"ok"}`,
+		"/subsz?subs=1&test=a.b": `"sid": "7",`, "/accstatz": `"acc": "$G",`, "/accstatz?unused=1": `"no_interest": 1`, "/accountz": `"$SYS"`, "/healthz": `{"status":"ok"}`,
 	} {
 		if code, text := r.look(t, "http", path, "", ""); code != http.StatusOK || !strings.Contains(text, want) {
 			t.Errorf("%s: %d %s", path, code, text)

@@ -22,6 +22,8 @@ func (d *Daemon) Reload() error {
 		d.logger.Info("Reload: there is no configuration file, nothing has changed")
 		return nil
 	}
+	d.notifier.reloading()
+	defer d.notifier.ready() // with what was there before, if it cannot be
 	if err := d.reload(); err != nil {
 		return fmt.Errorf("reload: nothing has changed: %w", err)
 	}
@@ -79,9 +81,7 @@ func (d *Daemon) reload() error {
 		d.leafDirectory.Close()
 	}
 	d.options, d.directory, d.certs, d.leafDirectory = *o, next.directory, next.certs, next.leafDirectory
-	d.watchCerts(d.certs)
-	d.watchCerts(next.leafCerts)
-	d.show(next.Digest)
+	d.show(next)
 	d.logReload(next, changed, time.Since(began))
 	return nil
 }
@@ -118,6 +118,8 @@ func (o *Options) changedKeys(next *Options) (lines []string) {
 		{"leafnodes", nil, !o.Leaf.same(&next.Leaf)},
 		{"allow_non_tls", next.AllowNonTLS, o.AllowNonTLS != next.AllowNonTLS},
 		{"max_connections", next.Server.MaxConnections, o.Server.MaxConnections != next.Server.MaxConnections},
+		{"max_connections_per_address", next.Server.MaxConnectionsPerAddress, o.Server.MaxConnectionsPerAddress != next.Server.MaxConnectionsPerAddress},
+		{"connection_rate_limit", next.Server.ConnectionRateLimit, o.Server.ConnectionRateLimit != next.Server.ConnectionRateLimit},
 		{"max_payload", next.Server.MaxPayload, o.Server.MaxPayload != next.Server.MaxPayload},
 		{"max_control_line", next.Server.MaxControlLine, o.Server.MaxControlLine != next.Server.MaxControlLine},
 		{"max_closed_clients", next.Server.MaxClosedClients, o.Server.MaxClosedClients != next.Server.MaxClosedClients},

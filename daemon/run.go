@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+
+	"github.com/edgebus-io/edgebus/auth"
 )
 
 // stopDeadline bounds the stop: whoever waits for us, systemd for one, kills after a while.
@@ -30,6 +32,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		{"memory", func() error {
 			paceCollector(d.options.MemoryLimit)
 			d.doors.Go(func() { trim(serving) })
+			d.doors.Go(func() { d.watchCerts(serving) })
 			return nil
 		}},
 		{"broker", d.makeBroker},
@@ -41,13 +44,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 			d.callThrough(d.directory)
 			return d.startSystem(&d.options, d.directory)
 		}},
-		{"", d.listen}, // these six name what they are about
+		{"", d.listen}, // these seven name what they are about
 		{"", d.listenLeaf},
 		{"", d.listenMonitor},
-		{"", d.listenControl},
-		{"", d.writePid},
-		{"", d.writePorts},
-		{"doors", func() error { d.serve(serving); d.serveLeaf(serving); d.serveMonitor(serving); return nil }},
+		{"", func() error { return d.follow(serving) }},
+		{"", d.unlessFollowing(d.listenControl)},
+		{"", d.unlessFollowing(d.writePid)},
+		{"", d.unlessFollowing(d.writePorts)},
+		{"doors", func() error { return d.serve(serving) }},
+		{"doors", func() error { d.serveLeaf(serving); d.serveMonitor(serving); return nil }},
 	} {
 		if err := s.do(); err != nil {
 			if s.what != "" {
@@ -59,6 +64,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	d.open()
 	d.serveControl()
+	d.report(serving)
+	d.tellElder("taken")
 	err := d.wait(ctx)
 	if err != nil {
 		d.sayFatal(err)
@@ -80,6 +87,8 @@ func (d *Daemon) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopDeadline)
 	defer cancel()
 	d.logger.Info("Initiating Shutdown...")
+	d.notifier.stopping()
+	defer d.notifier.close()
 	d.mu.Lock()
 	d.running = false
 	d.mu.Unlock()
@@ -140,12 +149,18 @@ func (d *Daemon) announce() error {
 	for _, warning := range d.warnings {
 		d.logger.Warn(warning)
 	}
+	if flaw := auth.ClockFlaw(time.Now()); flaw != "" {
+		d.logger.Warn(flaw + ": until it is set, certificates and credentials with dates in them are not valid")
+	}
 	return nil
 }
 
 // open says that clients can connect.
 func (d *Daemon) open() {
 	d.options.budget().log(d.logger, d.options.MemoryLimit)
+	if text := d.options.fewDescriptors(maxDescriptors()); text != "" {
+		d.logger.Info(text)
+	}
 	d.logger.Info("Listening for client connections on " + d.shownAddress())
 	d.announceTLS()
 	d.logger.Info("Server is ready")
@@ -191,7 +206,15 @@ func (d *Daemon) wait(ctx context.Context) error {
 		return err
 	case <-d.lame:
 	}
+	goodbye := d.server.LameDuck
+	if d.handedOver.Load() {
+		goodbye = d.server.HandOver
+		seen, cancel := context.WithTimeout(ctx, pagesPatience)
+		d.closeMonitor(seen) // whoever looks now wants to see the new one
+		cancel()
+	}
 	d.logger.Info("Entering lame duck mode, stop accepting new clients")
+	d.notifier.say("Lame duck: clients are being told to go elsewhere")
 	if s := d.system.Load(); s != nil {
 		s.LameDuck()
 	}
@@ -199,7 +222,7 @@ func (d *Daemon) wait(ctx context.Context) error {
 	leaving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
-	d.doors.Go(func() { done <- d.server.LameDuck(leaving) })
+	d.doors.Go(func() { done <- goodbye(leaving) })
 	select {
 	case err := <-done:
 		return err

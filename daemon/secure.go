@@ -42,20 +42,3 @@ func (l *Loaded) secure() error {
 	}
 	return nil
 }
-
-// watchCerts logs what becomes of certificates whose files change while they are in use.
-func (d *Daemon) watchCerts(c *certs.Server) {
-	if c == nil {
-		return
-	}
-	c.OnRefresh(func(err error) {
-		if err != nil {
-			d.logger.Error("The files of the tls block have changed and cannot be used; what was there stays in use", "error", optionError{err: err}.text())
-			return
-		}
-		d.logger.Info("Certificates read anew")
-		for _, warning := range c.Warnings() {
-			d.logger.Warn(warning)
-		}
-	})
-}

@@ -77,9 +77,18 @@ func (d *Daemon) followSystem(next *Options, directory *auth.Directory) {
 func (o *Options) operatorMode() bool { return !same(o.Top.Operator, auth.OperatorOptions{}) }
 
 // show hands pages what they need of the configuration.
-func (d *Daemon) show(digest string) {
+func (d *Daemon) show(l *Loaded) {
 	viewers, _ := d.options.Monitor.viewers() // checked with the options
-	d.shown.Store(&shown{options: d.options, directory: d.directory, certs: d.certs, viewers: viewers, digest: digest, loaded: time.Now()})
+	set := &shown{
+		options: d.options, directory: d.directory, certs: d.certs, leafCerts: l.leafCerts, remoteCerts: l.remoteCerts,
+		watched: l.watched(), viewers: viewers, digest: l.Digest, loaded: time.Now(),
+	}
+	d.tellRefreshes(set.watched)
+	d.shown.Store(set)
+	select {
+	case d.reshown <- struct{}{}:
+	default:
+	}
 }
 
 // configureBroker gives the broker the accounts of a directory, and keeps it informed.

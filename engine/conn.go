@@ -53,14 +53,13 @@ type Conn struct {
 	need    int    // Data is not called before rest holds so much
 	wakeAt  int64  // the time of WakeAt, 0 for none
 	restEnd int64  // end of Rest
-	timer   struct {
-		prev, next *Conn
-		slot       int16 // timerOff: not in the wheel
-	}
-	held   uint8
-	gone   bool                             // Closed has been called, or is about to be
-	linger bool                             // closed for the session, the socket still swallows input
-	wrap   func(net.Conn) (net.Conn, error) // set by Upgrade, carried out after Data
+	timer   struct{ prev, next *Conn }
+
+	timerSlot int16 // timerOff: not in the wheel
+	held      uint8
+	gone      bool                             // Closed has been called, or is about to be
+	linger    bool                             // closed for the session, the socket still swallows input
+	wrap      func(net.Conn) (net.Conn, error) // set by Upgrade, carried out after Data
 
 	// The owner's to change, and then under mu.
 	fd                int32
@@ -73,6 +72,7 @@ type Conn struct {
 		stream     *stream // not nil: the stream driver writes
 		head, tail *chunk  // not yet taken by the kernel
 		bytes      int     // sum of pending, at most Options.MaxPending
+		lost       int     // that were given up when it was closed
 		mask       uint32  // what epoll watches
 		inOff      bool    // input is not watched
 		waiting    bool    // the kernel takes no more; the owner writes when it does
@@ -104,7 +104,7 @@ func (c *Conn) NetConn() net.Conn {
 // WakeAt asks for Session.Due at time t on Now's scale, in place of a time asked for before; 0
 // asks for nothing. Waits of a second and more come up to a second late. Owner only.
 func (c *Conn) WakeAt(t int64) {
-	if c.timer.slot != timerOff {
+	if c.timerSlot != timerOff {
 		c.loop.wheel.remove(c)
 	}
 	c.wakeAt = t

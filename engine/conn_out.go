@@ -97,11 +97,11 @@ func (c *Conn) End() {
 	c.out.mu.Unlock()
 }
 
-// Pending returns the bytes that wait to be written.
+// Pending returns the bytes that wait to be written; of a closed connection those that never were.
 func (c *Conn) Pending() int {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
-	return c.out.bytes
+	return c.out.bytes + c.out.lost
 }
 
 // grow adds a chunk for n bytes or more, in the size above that of the last one.
@@ -281,6 +281,7 @@ func (c *Conn) broken(err error) {
 func (c *Conn) dropOut() {
 	o := &c.out
 	freeChunks(o.head)
+	o.lost += o.bytes
 	o.head, o.tail, o.bytes = nil, nil, 0
 	c.account()
 	c.engine.behind.remove(c)

@@ -100,6 +100,7 @@ type Engine struct {
 	behind  crowd        // connections whose kernel takes no more
 	filling crowd        // connections that were refused room for a half message, or hold a large one
 	closing atomic.Bool
+	probes  probes
 	wg      sync.WaitGroup // loops, readers, writers, doors
 
 	doors struct {
@@ -165,7 +166,7 @@ func (e *Engine) Adopt(nc net.Conn, open Open) error {
 
 func (e *Engine) newConn(remote netip.AddrPort) *Conn {
 	c := &Conn{engine: e, id: e.lastID.Add(1), remote: remote}
-	c.timer.slot = timerOff
+	c.timerSlot = timerOff
 	return c
 }
 

@@ -569,7 +569,9 @@ func TestLargeWritesStayInOrder(t *testing.T) {
 		go func() {
 			for b := bytes.NewBuffer(bytes.Clone(want.Bytes())); b.Len() > 0; {
 				p := b.Next(1 + b.Len()/3)
-				tk.c.Begin(len(p))
+				if !tk.c.Begin(len(p)) {
+					return // closed, as the reader will say
+				}
 				tk.c.Put(append(tk.c.Room(1), p[0]))
 				tk.c.Write(p[1:])
 				tk.c.End()

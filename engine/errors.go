@@ -26,5 +26,13 @@ var (
 	ErrWrite = errors.New("engine: write")
 )
 
+// Why Turnstile.Enter refuses.
+var (
+	// ErrAddressFull: the address has as many connections as it may have.
+	ErrAddressFull = errors.New("engine: as many connections as one address may have")
+	// ErrTooMany: more connections were asked for in this second than may be.
+	ErrTooMany = errors.New("engine: too many new connections in a second")
+)
+
 // errNotBegun: the peer has not sent the beginning of a handshake in the time that it had for all of it.
 var errNotBegun = errors.New("it did not begin in time")

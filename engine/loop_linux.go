@@ -374,7 +374,7 @@ func (l *Loop) runTimers() {
 				a.conn.release(heldRest)
 			}
 			a.conn.release(heldFull)
-		case a.conn.wakeAt == a.at && a.conn.timer.slot == timerOff:
+		case a.conn.wakeAt == a.at && a.conn.timerSlot == timerOff:
 			l.due(a.conn)
 		}
 	}

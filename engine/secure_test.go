@@ -388,7 +388,9 @@ func TestTLSKeepsOrderUnderBackPressure(t *testing.T) {
 			all.Go(func() {
 				for n := range each {
 					p := bytes.Repeat([]byte{byte(w*each + n)}, size)
-					tk.c.Begin(size)
+					if !tk.c.Begin(size) {
+						return // closed, as the reader will say
+					}
 					tk.c.Put(append(tk.c.Room(1), p[0]))
 					tk.c.Write(p[1:])
 					tk.c.End()

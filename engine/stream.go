@@ -314,18 +314,20 @@ func (c *Conn) writeStream(s *stream) {
 		}
 		nc := s.nc
 		o.mu.Unlock()
-		n := 0
+		n, lost := 0, 0
 		var err error
-		for k := head; k != nil && err == nil; k = k.next {
-			s.allow(c.engine.options.WriteDeadline)
-			_, err = nc.Write(k.buf[k.r:k.w])
+		for k := head; k != nil; k = k.next {
+			sent := 0
+			if err == nil {
+				s.allow(c.engine.options.WriteDeadline)
+				sent, err = nc.Write(k.buf[k.r:k.w])
+			}
 			n += k.w - k.r
-		}
-		for k := head; err != nil && k != nil; k = k.next {
-			n += k.w - k.r // lost; counted down below with what was sent
+			lost += k.w - k.r - sent
 		}
 		freeChunks(head)
 		o.mu.Lock()
+		o.lost += lost
 		o.bytes = max(0, o.bytes-n)
 		if o.head == nil {
 			o.bytes = 0

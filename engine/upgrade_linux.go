@@ -15,7 +15,7 @@ func (l *Loop) upgrade(c *Conn) {
 		l.finish(c, fmt.Errorf("%w: move to the stream driver: %w", ErrRead, err))
 		return
 	}
-	if c.timer.slot != timerOff {
+	if c.timerSlot != timerOff {
 		l.wheel.remove(c) // wakeAt stays: the reader looks at it
 	}
 	s := l.engine.newStream(c, nc) // posts and closes go there from now on

@@ -26,7 +26,7 @@ func slotOf(t int64) int64 { return (t + slotWidth - 1) / slotWidth }
 func (w *wheel) add(c *Conn) {
 	n := max(slotOf(c.wakeAt), w.done+1)
 	i := int(n % slotCount)
-	c.timer.slot = int16(i)
+	c.timerSlot = int16(i)
 	c.timer.prev, c.timer.next = nil, w.slots[i]
 	if c.timer.next != nil {
 		c.timer.next.timer.prev = c
@@ -37,7 +37,7 @@ func (w *wheel) add(c *Conn) {
 
 // remove takes c out of its slot.
 func (w *wheel) remove(c *Conn) {
-	i := int(c.timer.slot)
+	i := int(c.timerSlot)
 	if c.timer.prev != nil {
 		c.timer.prev.timer.next = c.timer.next
 	} else {
@@ -49,7 +49,7 @@ func (w *wheel) remove(c *Conn) {
 	if c.timer.next != nil {
 		c.timer.next.timer.prev = c.timer.prev
 	}
-	c.timer.prev, c.timer.next, c.timer.slot = nil, nil, timerOff
+	c.timer.prev, c.timer.next, c.timerSlot = nil, nil, timerOff
 }
 
 // next says how long it is until a slot that is not empty is due; -1 if there is none.

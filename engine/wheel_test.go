@@ -19,7 +19,7 @@ func TestWheelAgainstAList(t *testing.T) {
 		switch r.IntN(4) {
 		case 0, 1:
 			c := &Conn{wakeAt: now + r.Int64N(int64(2000*time.Second))}
-			c.timer.slot = timerOff
+			c.timerSlot = timerOff
 			if r.IntN(3) == 0 {
 				c.wakeAt = now + r.Int64N(int64(3*time.Second))
 			}
@@ -55,7 +55,7 @@ func TestWheelSaysWhenTheNextIsDue(t *testing.T) {
 	var w wheel
 	for _, wait := range []time.Duration{1, 2, 63, 64, 65, 300, 511} {
 		c := &Conn{wakeAt: int64(wait * time.Second)}
-		c.timer.slot = timerOff
+		c.timerSlot = timerOff
 		w.add(c)
 		if got := w.next(0); got != wait*time.Second {
 			t.Errorf("next is %v, want %v", got, wait*time.Second)
@@ -78,7 +78,7 @@ func TestOneMayRemoveAnotherWhileItExpires(t *testing.T) {
 	w.expire(int64(4*time.Second), func(c *Conn) {
 		called++
 		for _, other := range all {
-			if other.timer.slot != timerOff {
+			if other.timerSlot != timerOff {
 				w.remove(other)
 				break
 			}

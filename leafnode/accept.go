@@ -33,6 +33,12 @@ func (d *door) open(c *engine.Conn) engine.Session {
 		config.tlsRequired, config.tlsVerify = true, set.TLS.Verify
 	}
 	k.acceptor = newAcceptor(config)
+	var err error
+	if k.isCounted, err = n.turnstile.Enter(c.RemoteAddr().Addr(), set.Limits, now); err != nil {
+		k.say(string(k.acceptor.hello()))
+		k.close(turnedAway(err))
+		return k
+	}
 	if !n.admit(k) {
 		k.close(errShutdown)
 		return k
@@ -128,7 +134,7 @@ func (k *link) bound(set *settings) *closing {
 	if at.IsZero() {
 		return nil
 	}
-	left := time.Until(at)
+	left := at.Sub(set.Clock())
 	k.until = engine.Now() + int64(max(0, min(left, forEver)))
 	if left > 0 {
 		return nil

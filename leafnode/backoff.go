@@ -52,6 +52,9 @@ func (b *backoff) failed(now int64, random func(n int64) int64) (wait time.Durat
 	return wait + base/2 + time.Duration(random(int64(base)))
 }
 
+// anew has an outage begin now, as far as waiting goes.
+func (b *backoff) anew() { b.isOut = false }
+
 // up notes that the link is up.
 func (b *backoff) up(now int64) { b.isUp, b.upAt = true, now }
 

@@ -37,6 +37,8 @@ type dialOptions struct {
 
 	proxy    *Proxy        // nil, or without URL: none
 	resolver *net.Resolver // nil: the system's
+
+	clock func() time.Time // of the wall; nil: time.Now
 }
 
 // A dialed is a connection whose hub has greeted, and that is secured if it is to be.
@@ -70,7 +72,7 @@ func dial(ctx context.Context, o dialOptions, u *url.URL) (*dialed, error) {
 	}
 	raw := d.conn
 	// The exchange of lines knows deadlines and no context: ending ctx ends it by way of the deadline.
-	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Now()) })
 	result, err := d.greet(ctx)
 	if !stop() && err == nil {
 		err = d.explain("info", context.Cause(ctx))
@@ -91,6 +93,14 @@ func orElse(d, other time.Duration) time.Duration {
 		return d
 	}
 	return other
+}
+
+// now is the time that certificates are judged by.
+func (o *dialOptions) now() time.Time {
+	if o.clock == nil {
+		return time.Now()
+	}
+	return o.clock()
 }
 
 // target is host:port of the hub.
@@ -224,6 +234,9 @@ func (d *dialer) shake(ctx context.Context) error {
 	}
 	config = config.Clone()
 	config.ServerName = cmp.Or(config.ServerName, host)
+	if d.clock != nil {
+		config.Time = d.clock
+	}
 	if d.tlsTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d.tlsTimeout)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/edgebus-io/edgebus/auth"
 )
 
 // What is wrong when nobody else says so.
@@ -24,9 +26,6 @@ var (
 	errLongHello  = errors.New("the first line is too long")
 	errProxyReply = errors.New("the proxy refused")
 )
-
-// builtAfter is a time that no machine with a working clock still has.
-var builtAfter = time.Date(2024, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // A dialError is why a hub was not reached. stage is "dns", "proxy", "tcp", "tls" or "info", and remedy
 // one sentence that says what to do.
@@ -52,7 +51,7 @@ func (d *dialer) explain(stage string, err error) *dialError {
 	case errors.Is(err, context.Canceled):
 		return &dialError{stage, err, "the attempt was given up because the remote or the server is going away"}
 	case stage == "tls":
-		return &dialError{stage, err, explainTLS(err, d.serverNameOr())}
+		return &dialError{stage, err, explainTLS(err, d.serverNameOr(), d.now())}
 	}
 	return &dialError{stage, err, explainTCP(err)}
 }
@@ -100,7 +99,7 @@ func isTimeout(err error) bool {
 
 // explainTLS is also for what a hub says behind a handshake: with TLS 1.3 it looks at our certificate
 // only then, and its answer meets the first read.
-func explainTLS(err error, host string) string {
+func explainTLS(err error, host string, now time.Time) string {
 	var (
 		unknown x509.UnknownAuthorityError
 		invalid x509.CertificateInvalidError
@@ -110,7 +109,7 @@ func explainTLS(err error, host string) string {
 	)
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return explainTime(invalid.Cert, time.Now())
+		return explainTime(invalid.Cert, now)
 	case errors.As(err, &unknown):
 		return fmt.Sprintf("the hub's certificate is signed by %s, which is not trusted here: name that authority's file as ca_file in the remote's tls block",
 			issuer(unknown.Cert))
@@ -154,9 +153,10 @@ func explainAlert(err error) string {
 // explainTime is about a certificate that is not valid now.
 func explainTime(cert *x509.Certificate, now time.Time) string {
 	day := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
+	flaw := auth.ClockFlaw(now)
 	switch {
-	case now.Before(builtAfter):
-		return fmt.Sprintf("this machine's clock says %s UTC, which cannot be: set it, or have NTP set it before the server starts", day(now))
+	case flaw != "":
+		return flaw + ", which cannot be, and so the hub's certificate is not valid yet: set it, or let NTP do that; the hub is dialled again at once when it is set"
 	case cert == nil:
 		return "the hub's certificate is not valid now: is this machine's clock right?"
 	case now.Before(cert.NotBefore):
@@ -210,7 +210,7 @@ func (d *dialer) explainGreeting(got []byte, err error) *dialError {
 	case err == errNotNATS:
 		e.remedy = "look at host and port of the remote: the hub's leafnodes block has the port, 7422 unless it says otherwise"
 	case d.secret != nil && d.handshakeFirst && !isTimeout(err) && !errors.Is(err, io.EOF):
-		e.stage, e.remedy = "tls", explainTLS(err, d.serverNameOr())
+		e.stage, e.remedy = "tls", explainTLS(err, d.serverNameOr(), d.now())
 	case errors.Is(err, context.Canceled):
 		return d.explain("info", err)
 	case isTimeout(err) && len(got) == 0 && d.secret == nil:

@@ -134,7 +134,7 @@ func TestHubThatWantsACertificateIsUnderstoodLater(t *testing.T) {
 	h := openHub(t, secretly(greetingTLS, server, says("")))
 	d := reached(t, dialOptions{tls: a.trusted, serverName: "hub.example"}, h.url)
 	_, err := d.conn.Read(make([]byte, 1))
-	if text := explainTLS(err, "hub.example"); !strings.Contains(text, "cert_file and key_file") {
+	if text := explainTLS(err, "hub.example", time.Now()); !strings.Contains(text, "cert_file and key_file") {
 		t.Errorf("%v: %s", err, text)
 	}
 	own := func(host string) (*tls.Config, error) {
@@ -323,7 +323,7 @@ func TestTextsOfErrorsAreKnown(t *testing.T) {
 // What we say must be understood by ourselves at the other end.
 func TestOwnErrorsMeanTheSameAtTheOtherSide(t *testing.T) {
 	for _, c := range []*closing{
-		errClusterSpaces, errClusterReserved, errAuthTimeout, errAuthorization, errNotConnected, errSameCluster, errMaxLinks, errDuplicate, errStale, errNoWelcome,
+		errClusterSpaces, errClusterReserved, errAuthTimeout, errAuthorization, errNotConnected, errSameCluster, errMaxLinks, errAddressFull, errTooMany, errDuplicate, errStale, errNoWelcome,
 		errUnknownOp, errControlLine, errMaxPayload, errClientHere, loopOf("A"), deniedSubscription("a"), deniedPublish("a"), tooOld("2.9.0", ""), gatewayHere("G"),
 	} {
 		if back := reasonOf(c.wire); back.stays || back.delay != c.delay || back.remedy == "" {

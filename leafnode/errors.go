@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/edgebus-io/edgebus/engine"
 )
 
 // What a peer's line or a credentials option cannot be used for. Each is wrapped with what is wrong.
@@ -71,9 +73,21 @@ var (
 		remedy: "the leaf's cluster or server name is ours: give it another server_name"}
 	errMaxLinks = &closing{wire: "maximum account active connections exceeded", reason: "Maximum Connections Exceeded",
 		remedy: "raise leafnodes.max_links"}
+	errAddressFull = &closing{wire: "maximum connections exceeded", reason: "Maximum Connections Exceeded",
+		remedy: "its address has as many connections as max_connections_per_address allows: raise it, or look what connects so often there"}
+	errTooMany = &closing{wire: "Connection throttling is active. Please try again later.", reason: "Maximum Connections Exceeded",
+		remedy: "more new connections in a second than connection_rate_limit allows, or more than half of them from this address; leaves try again by themselves"}
 	errDuplicate = &closing{wire: "Duplicate Remote LeafNode Connection", reason: "Duplicate Remote LeafNode Connection",
 		remedy: "a leaf of the same name has joined since: if these are two machines, give each its own server_name"}
 )
+
+// turnedAway is what a leaf is told that the turnstile does not let in.
+func turnedAway(err error) *closing {
+	if err == engine.ErrAddressFull {
+		return errAddressFull
+	}
+	return errTooMany
+}
 
 // Later.
 var (
@@ -155,6 +169,8 @@ var tellings = []told{
 		remedy: "the account has as many leaves as it may have at the hub: raise its limit there"}},
 	{"maximum connections exceeded", closing{reason: "Maximum Connections Exceeded",
 		remedy: "the hub is full: raise its max_connections"}},
+	{"connection throttling is active", closing{reason: "Maximum Connections Exceeded",
+		remedy: "more connections came to the hub at once than it takes: it is tried again by itself; raise connection_rate_limit there if it repeats"}},
 	{"maximum subscriptions", closing{reason: "Maximum Subscriptions Exceeded", stays: true,
 		remedy: "the hub takes no more interest of ours, so that some subjects do not reach us: raise max_subscriptions for our user there, or subscribe to wildcards"}},
 	{"permissions violation for subscription", closing{reason: "Permissions Violation",

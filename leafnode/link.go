@@ -40,6 +40,7 @@ type link struct {
 	isAway     bool      // credentials are being checked beside the loop
 	isMute     bool      // INFO has not been said, because the leaf is to begin with TLS
 	isSecured  bool      // by TLS
+	isCounted  bool      // by the turnstile
 	isSecuring bool      // nothing may be said until TLS is done
 	given      [2]limits // what the hub lets in and out
 	refused    bool      // some of the other side's interest
@@ -271,8 +272,16 @@ func (k *link) arm() {
 
 // Due implements engine.Session.
 func (k *link) Due(l *engine.Loop, now int64) {
-	if k.until != 0 && now >= k.until && !k.expire(now) {
+	switch {
+	case k.until == 0:
+	case now >= k.until && !k.expire(now):
 		return
+	case k.peer != nil:
+		// The clock may have been set since it was last asked.
+		if why := k.bound(k.node.settings.Load()); why != nil {
+			k.close(why)
+			return
+		}
 	}
 	if k.careAt != 0 && now >= k.careAt && !k.care(now) {
 		return

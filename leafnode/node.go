@@ -43,6 +43,8 @@ type Node struct {
 	log      *slog.Logger
 	slowdown *auth.Slowdown // of leaves that log in; may be shared
 
+	turnstile *engine.Turnstile // of leaves that come; may be shared
+
 	// Anyone's.
 	settings    atomic.Pointer[settings] // replaced by Reload, as a whole
 	maxPending  atomic.Int64
@@ -87,7 +89,7 @@ func New(o Options, b *broker.Broker, e *engine.Engine, d *auth.Directory, log *
 	n := &Node{
 		broker: b, engine: e, log: log, doors: make(map[*door]bool), links: make(map[*link]bool),
 		joints: make(map[*broker.Account]*joint), origins: make(map[string]uint32),
-		slowdown: cmp.Or(o.Slowdown, new(auth.Slowdown)),
+		slowdown: cmp.Or(o.Slowdown, new(auth.Slowdown)), turnstile: cmp.Or(o.Turnstile, new(engine.Turnstile)),
 	}
 	n.install(set)
 	return n, nil
@@ -114,6 +116,9 @@ func newSettings(o Options, d *auth.Directory) (*settings, error) {
 	o.MaxLinks = cmp.Or(o.MaxLinks, defaultMaxLinks)
 	o.MaxFailedLogins = cmp.Or(o.MaxFailedLogins, auth.DefaultMaxFailedLogins)
 	o.MaxPayload = cmp.Or(o.MaxPayload, defaultMaxPayload)
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
 	switch {
 	case o.DeadAfter < leastDeadAfter:
 		return nil, fmt.Errorf("%w: dead_after %v is below %v: links would be given up for one lost packet", ErrOptions, o.DeadAfter, leastDeadAfter)
@@ -330,6 +335,9 @@ func (n *Node) expelLocked() {
 
 // left takes a link that is over out of the list, and tells.
 func (n *Node) left(k *link, reason error, l lost) {
+	if k.isCounted {
+		n.turnstile.Leave(k.conn.RemoteAddr().Addr())
+	}
 	n.mu.Lock()
 	n.moveLocked(k, nowhere)
 	delete(n.links, k)

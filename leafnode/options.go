@@ -74,6 +74,14 @@ type Options struct {
 	// its own. Reload leaves it as New has it.
 	Slowdown *auth.Slowdown `conf:"-" json:"-"`
 
+	// Limits are what Turnstile lets leaves in by, which counts connections for other doors as well.
+	// Default: no limit, and one of its own. Reload leaves Turnstile as New has it.
+	Limits    engine.TurnstileLimits `conf:"-" json:"-"`
+	Turnstile *engine.Turnstile      `conf:"-" json:"-"`
+
+	// Clock is the clock of the wall, which certificates and credentials go by. Default: time.Now.
+	Clock func() time.Time `conf:"-" json:"-"`
+
 	// What the process knows of itself.
 	ServerName string `conf:"-" json:"-"` // INFO's name, and CONNECT's
 	ServerID   string `conf:"-" json:"-"`

@@ -56,7 +56,7 @@ func (d *dialer) reachByProxy(ctx context.Context) error {
 	if err != nil {
 		return &dialError{"proxy", err, "the proxy is not reached: " + d.explain("tcp", err).remedy}
 	}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) })
 	err = d.askProxy(ctx, u, conn)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
@@ -73,7 +73,7 @@ func (d *dialer) askProxy(ctx context.Context, u *url.URL, conn net.Conn) error 
 	if u.Scheme == "https" {
 		secret, err := shakeProxy(ctx, d.proxy, u.Hostname(), conn)
 		if err != nil {
-			return &dialError{"proxy", err, "TLS with the proxy failed: " + explainTLS(err, u.Hostname())}
+			return &dialError{"proxy", err, "TLS with the proxy failed: " + explainTLS(err, u.Hostname(), d.now())}
 		}
 		conn = tunnel{secret}
 	}

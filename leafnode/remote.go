@@ -96,6 +96,7 @@ func (o *Remote) account() string { return cmp.Or(o.Account, "$G") }
 func (r *remote) run() {
 	for r.ctx.Err() == nil && !r.node.lame.Load() {
 		u := r.pool.next()
+		drift := r.drift()
 		err := r.attempt(u)
 		if r.ctx.Err() != nil {
 			return
@@ -105,14 +106,47 @@ func (r *remote) run() {
 			r.backoff.atLeast(why.delay)
 		}
 		r.heed(u)
+		if r.backoff.isUp {
+			drift = r.drift() // a clock may drift far while a link is up
+		}
 		wait := r.backoff.failed(engine.Now(), rand.Int64N)
 		r.note(u, err, wait)
-		timer := time.NewTimer(wait)
+		r.wait(wait, drift)
+	}
+}
+
+const (
+	// clockEvery is how often it is looked whether the clock was set while there is no link, and clockJump
+	// what counts as that: attempts may have failed because certificates seemed not to be valid.
+	clockEvery = 2 * time.Second
+	clockJump  = time.Minute
+)
+
+// drift is how far the clock of the wall is ahead of the engine's, which nobody sets.
+func (r *remote) drift() time.Duration {
+	return time.Duration(r.node.settings.Load().Clock().UnixNano() - engine.Now())
+}
+
+// wait passes the time until the next attempt, or until the clock is set: its drift was another one when
+// the last attempt began.
+func (r *remote) wait(d, drift time.Duration) {
+	for end := engine.Now() + int64(d); ; {
+		if jump := r.drift() - drift; jump.Abs() >= clockJump {
+			r.backoff.anew()
+			r.node.log.Info("the clock was set: the hub is dialled at once", "by", jump.Round(time.Second))
+			return
+		}
+		left := time.Duration(end - engine.Now())
+		if left <= 0 {
+			return
+		}
+		timer := time.NewTimer(min(left, clockEvery))
 		select {
 		case <-r.ctx.Done():
+			timer.Stop()
+			return
 		case <-timer.C:
 		}
-		timer.Stop()
 	}
 }
 
@@ -181,7 +215,7 @@ func (r *remote) attempt(u *url.URL) error {
 func (o *Remote) dialOptions(set *settings) dialOptions {
 	d := dialOptions{
 		connect: cmp.Or(o.DialTimeout, set.DialTimeout), firstInfo: cmp.Or(o.FirstInfoTimeout, set.HandshakeTimeout), budget: set.HandshakeTimeout,
-		tls: o.TLS, tlsTimeout: o.TLSTimeout, secure: o.Secure, handshakeFirst: o.HandshakeFirst,
+		clock: set.Clock, tls: o.TLS, tlsTimeout: o.TLSTimeout, secure: o.Secure, handshakeFirst: o.HandshakeFirst,
 	}
 	if o.Proxy.URL != "" {
 		d.proxy = &o.Proxy
@@ -238,7 +272,7 @@ func (r *remote) note(u *url.URL, err error, wait time.Duration) {
 	r.mu.Lock()
 	o := r.options
 	r.mu.Unlock()
-	if why := o.flaw(err, u); why != "" {
+	if why := o.flaw(err, u, r.node.settings.Load().Clock()); why != "" {
 		remedy = why
 	}
 	r.mu.Lock()
@@ -250,18 +284,18 @@ func (r *remote) note(u *url.URL, err error, wait time.Duration) {
 }
 
 // flaw looks closer at what a hub refuses us for. Empty: there is nothing more to say.
-func (o *Remote) flaw(err error, u *url.URL) string {
+func (o *Remote) flaw(err error, u *url.URL, now time.Time) string {
 	var why *closing
 	if errors.As(err, &why) {
 		if why.reason == "Authentication Failure" {
-			return credentialsFlaw(o, time.Now())
+			return credentialsFlaw(o, now)
 		}
 		return ""
 	}
 	var dialing *dialError
 	var alert tls.AlertError
 	if !errors.As(err, &dialing) && (errors.As(err, &alert) || strings.Contains(err.Error(), "remote error: tls")) {
-		return explainTLS(err, u.Hostname())
+		return explainTLS(err, u.Hostname(), now)
 	}
 	return ""
 }
@@ -278,7 +312,7 @@ func explain(err error) (reason, remedy string) {
 	case errors.As(err, &dialing):
 		return dialing.stage + ": " + dialing.err.Error(), dialing.remedy
 	case errors.Is(err, engine.ErrHandshake):
-		return "TLS Handshake Failure", handshakeRemedy(err)
+		return "TLS Handshake Failure", handshakeRemedy(err, time.Now())
 	case errors.Is(err, engine.ErrPeerClosed):
 		return "Connection Closed", "the other side, or something in between, closed the connection without a word"
 	}

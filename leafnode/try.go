@@ -88,7 +88,7 @@ func try(ctx context.Context, o Options, r Remote) (t Trial, err error) {
 	select {
 	case err := <-ended:
 		t.Reason, t.Remedy = explain(err)
-		if why := r.flaw(err, u); why != "" {
+		if why := r.flaw(err, u, n.settings.Load().Clock()); why != "" {
 			t.Remedy = why
 		}
 		return t, nil

@@ -144,6 +144,9 @@ type AccountStat struct {
 	Sent             DataStats `json:"sent"`
 	Received         DataStats `json:"received"`
 	SlowConsumers    int64     `json:"slow_consumers"`
+
+	// Messages that somebody did not get, by reason, where there are any. nats-server has no such thing.
+	Dropped map[string]uint64 `json:"dropped_msgs,omitempty"`
 }
 
 // DataStats counts messages and their bytes, and how many of them went over links.

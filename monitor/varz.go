@@ -91,6 +91,8 @@ type LeafVarz struct {
 	TLSRequired bool         `json:"tls_required,omitempty"`
 	TLSVerify   bool         `json:"tls_verify,omitempty"`
 	Remotes     []RemoteVarz `json:"remotes,omitempty"`
+
+	TLSCertNotAfter time.Time `json:"tls_cert_not_after,omitzero"`
 }
 
 // A RemoteVarz is one of the hubs to be joined.
@@ -99,6 +101,8 @@ type RemoteVarz struct {
 	TLSTimeout float64    `json:"tls_timeout,omitempty"` // seconds
 	URLs       []string   `json:"urls,omitempty"`        // without secrets
 	Deny       *DenyRules `json:"deny,omitempty"`
+
+	TLSCertNotAfter time.Time `json:"tls_cert_not_after,omitzero"` // of our own certificate; nats-server does not say
 }
 
 // DenyRules are what may not cross a link.

@@ -126,7 +126,7 @@ func (s *session) heed(set *settings) *closing {
 	if at.IsZero() {
 		return nil
 	}
-	left := time.Until(at)
+	left := at.Sub(set.clock())
 	s.until = engine.Now() + int64(max(0, min(left, forEver)))
 	if left > 0 {
 		return nil

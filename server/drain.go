@@ -69,20 +69,47 @@ func (s *Server) waitEmpty(ctx context.Context) error {
 // LameDuckDuration. It returns when none is left, or with ctx.
 func (s *Server) LameDuck(ctx context.Context) error {
 	set := s.settings.Load()
+	return s.leave(ctx, set, set.LameDuckGracePeriod, func(int) time.Duration { return set.LameDuckDuration - set.LameDuckGracePeriod })
+}
+
+const (
+	// handOverGrace is for those who are in the middle of connecting, and who would take their end for a refusal.
+	handOverGrace = time.Second
+	// handOverPace is how long the next process has for a client that comes back, before the next one does.
+	handOverPace = 5 * time.Millisecond
+	// handOverSecurePace is the same where a TLS handshake comes first.
+	handOverSecurePace = 20 * time.Millisecond
+)
+
+// HandOver is LameDuck for a server whose listeners another process serves already. The clients find it at
+// the same address at once, and until they have, they do not hear those that are there: they are closed as
+// fast as it can take them, but in no more than LameDuckDuration.
+func (s *Server) HandOver(ctx context.Context) error {
+	set := s.settings.Load()
+	return s.leave(ctx, set, handOverGrace, func(clients int) time.Duration {
+		pace := handOverPace
+		if set.TLS != nil {
+			pace = handOverSecurePace
+		}
+		return min(time.Duration(clients)*pace, set.LameDuckDuration)
+	})
+}
+
+// leave is either. over says how long the clients that are left after the grace period are closed for.
+func (s *Server) leave(ctx context.Context, set *settings, grace time.Duration, over func(clients int) time.Duration) error {
 	s.lame.Store(true)
 	s.closeDoors()
 	all := s.all()
-	s.log.Info("lame duck: told clients to go elsewhere", "clients", len(all),
-		"grace_period", set.LameDuckGracePeriod, "duration", set.LameDuckDuration)
+	s.log.Info("lame duck: told clients to go elsewhere", "clients", len(all), "grace_period", grace, "duration", grace+over(len(all)))
 	for _, c := range all {
 		c.conn.Post(func(*engine.Loop) { c.doLameDuck(set) })
 	}
-	if err := s.waitLame(ctx, set.LameDuckGracePeriod); err != nil || s.isEmpty() {
+	if err := s.waitLame(ctx, grace); err != nil || s.isEmpty() {
 		return err
 	}
 	all = s.all()
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	pause, batch := spread(set.LameDuckDuration-set.LameDuckGracePeriod, len(all))
+	pause, batch := spread(over(len(all)), len(all))
 	for i, c := range all {
 		c.conn.Close(errShutdown)
 		if (i+1)%batch == 0 {

@@ -3,7 +3,9 @@ package server
 import (
 	"errors"
 	"strings"
+	"time"
 
+	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/engine"
 	"github.com/edgebus-io/edgebus/parser"
 )
@@ -79,6 +81,10 @@ var (
 		"more TLS handshakes a second than connection_rate_limit allows; clients try again by themselves"}
 	errSlowedDown = &closing{"Authentication Failure", "Connection throttling is active. Please try again later.",
 		"too many logins from this address wait for their turn after failed ones, see max_failed_logins"}
+	errAddressFull = &closing{"Maximum Connections Exceeded", "maximum connections exceeded",
+		"it has as many connections as max_connections_per_address lets one address have: raise it, or look what connects so often there"}
+	errTooMany = &closing{"Maximum Connections Exceeded", "Connection throttling is active. Please try again later.",
+		"more new connections in a second than connection_rate_limit allows, or more than half of them from this address; clients try again by themselves"}
 	errMaxConnections = &closing{"Maximum Connections Exceeded", "maximum connections exceeded", "raise max_connections"}
 )
 
@@ -142,11 +148,14 @@ func cutText(text string) string {
 }
 
 // handshakeRemedy says what to do about a handshake that did not come about, as far as it is known.
-func handshakeRemedy(err error) string {
+func handshakeRemedy(err error, now time.Time) string {
 	why := cutText(strings.TrimPrefix(err.Error(), engine.ErrHandshake.Error()+": "))
+	if flaw := auth.ClockFlaw(now); flaw != "" && strings.Contains(why, "certificate has expired") && !strings.Contains(why, "remote error") {
+		return flaw + ", so that no certificate seems valid: set it, or let NTP do that (" + why + ")"
+	}
 	for _, known := range []struct{ text, remedy string }{
 		{"remote error: tls: unknown certificate authority", "the client does not trust the server's certificate: give it the authority that has signed cert_file"},
-		{"remote error: tls: bad certificate", "the client does not accept the server's certificate: does it know the authority, and is the name that it connects to in the certificate?"},
+		{"remote error: tls: bad certificate", "the client does not accept the server's certificate: does it know the authority, is the name that it connects to in the certificate, and is its clock set?"},
 		{"didn't provide a certificate", "the client shows no certificate, which verify asks for: give it one that ca_file has signed"},
 		{"certificate signed by unknown authority", "the client's certificate is not signed by ca_file: give it another one, or add its authority there"},
 		{"certificate has expired", "the client's certificate is not valid now: give it a new one, and look at the clocks"},
@@ -175,7 +184,7 @@ func closingOf(err error) *closing {
 	case errors.Is(err, engine.ErrShutdown):
 		return errShutdown
 	case errors.Is(err, engine.ErrHandshake):
-		return &closing{reason: "TLS Handshake Failure", remedy: handshakeRemedy(err)}
+		return &closing{reason: "TLS Handshake Failure", remedy: handshakeRemedy(err, time.Now())}
 	case errors.Is(err, engine.ErrWrite):
 		return closedUnwritten
 	}

@@ -25,6 +25,15 @@ type Options struct {
 	// idle one costs about 1 KB. Default 65,536.
 	MaxConnections int `conf:"max_connections,alias=max_conn"`
 
+	// MaxConnectionsPerAddress bounds those of them that come from one address (of IPv6, from the same 64
+	// bits), leaves included; one more is told so and closed. Those that are there when it is changed stay.
+	// Behind one address there may be a whole plant. Default: 0, no bound.
+	MaxConnectionsPerAddress int `conf:"max_connections_per_address"`
+
+	// ConnectionRateLimit bounds the new connections in a second, leaves included; one more is told so and
+	// closed. One address gets half of them at most, so that it cannot lock out the others. Default: 0, no bound.
+	ConnectionRateLimit int `conf:"connection_rate_limit"`
+
 	// MaxPayload bounds one message, header included, in bytes. Default 1 MiB. A large one makes
 	// room for it at each of its subscribers.
 	MaxPayload int `conf:"max_payload,size"`
@@ -74,6 +83,10 @@ type Options struct {
 	// Slowdown is where failed logins are counted, for doors of others that share it. Default: one of
 	// its own. Reload leaves it as New has it.
 	Slowdown *auth.Slowdown `conf:"-" json:"-"`
+
+	// Turnstile is where connections are counted for these two, for doors of others that share it. Default:
+	// one of its own. Reload leaves it as New has it.
+	Turnstile *engine.Turnstile `conf:"-" json:"-"`
 
 	// ID is the server's id: the public half of a server key, 56 characters of which the first is N.
 	// Default: a random one of this form. Reload leaves it as New has it, and XKey too.
@@ -200,6 +213,10 @@ func (o *Options) check() error {
 	switch {
 	case o.MaxConnections < 0:
 		return fmt.Errorf("%w: max_connections %d is negative", ErrOptions, o.MaxConnections)
+	case o.MaxConnectionsPerAddress < 0:
+		return fmt.Errorf("%w: max_connections_per_address %d is negative", ErrOptions, o.MaxConnectionsPerAddress)
+	case o.ConnectionRateLimit < 0:
+		return fmt.Errorf("%w: connection_rate_limit %d is negative", ErrOptions, o.ConnectionRateLimit)
 	case o.MaxPayload < 0 || o.MaxPayload > maxMaxPayload:
 		return fmt.Errorf("%w: max_payload %d is not between 1 and %d", ErrOptions, o.MaxPayload, maxMaxPayload)
 	case o.MaxControlLine < 0:
@@ -233,9 +250,12 @@ type settings struct {
 	guest     *auth.Identity // who a client is before CONNECT; nil: nobody
 	firstPing time.Duration  // the constant, but in tests that are not about PINGs
 	needNonce bool           // INFO holds one
-	infoHead  []byte         // INFO's line up to the listener's address
-	infoBody  []byte         // from behind it up to whether credentials are asked for
-	infoTail  []byte         // from behind that up to what is the connection's own
+
+	clock func() time.Time // of the wall, which expiry goes by: time.Now, but in tests
+
+	infoHead []byte // INFO's line up to the listener's address
+	infoBody []byte // from behind it up to whether credentials are asked for
+	infoTail []byte // from behind that up to what is the connection's own
 }
 
 func newSettings(o Options, d *auth.Directory) (*settings, error) {
@@ -253,6 +273,7 @@ func newSettings(o Options, d *auth.Directory) (*settings, error) {
 		firstPing: firstPing,
 		guest:     d.Guest(),
 		needNonce: d.NeedsNonce(),
+		clock:     time.Now,
 	}
 	set.makeInfo()
 	return set, nil

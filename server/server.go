@@ -32,6 +32,8 @@ type Server struct {
 	global   *broker.Account
 	events   Events // nil: nobody wants to know
 
+	turnstile *engine.Turnstile // of connections; may be shared
+
 	globalJSON []byte            // the global account's name
 	nonceKey   [sha256.Size]byte // see appendNonce
 
@@ -95,7 +97,7 @@ func New(o Options, b *broker.Broker, e *engine.Engine, d *auth.Directory, log *
 	s := &Server{
 		id: set.ID, broker: b, engine: e, log: log, start: time.Now(), global: b.Account(broker.GlobalAccount),
 		doors: make(map[*door]bool), reasons: make(map[string]uint64), members: make(map[string]int64), events: o.Events,
-		slowdown: cmp.Or(o.Slowdown, new(auth.Slowdown)),
+		slowdown: cmp.Or(o.Slowdown, new(auth.Slowdown)), turnstile: cmp.Or(o.Turnstile, new(engine.Turnstile)),
 	}
 	rand.Read(s.nonceKey[:])
 	s.globalJSON = appendJSON(nil, broker.GlobalAccount)
@@ -122,6 +124,16 @@ func (s *Server) Name() string { return s.settings.Load().ServerName }
 
 // Serve accepts clients on ln until ctx is over or the server is shut down. It closes ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	wait, err := s.Open(ln)
+	if err != nil {
+		return err
+	}
+	return wait(ctx)
+}
+
+// Open is the first part of Serve: when it returns, clients are accepted and Address is known. wait is the
+// rest, and has to be called. With an error ln is closed already.
+func (s *Server) Open(ln net.Listener) (wait func(ctx context.Context) error, err error) {
 	d := &door{server: s, closed: make(chan struct{}), gone: make(chan struct{})}
 	d.host, d.port = addressOf(ln.Addr(), s.settings.Load().AdvertiseHost)
 	d.address = strconv.AppendInt(append(appendJSON([]byte(`,"host":`), d.host), `,"port":`...), int64(d.port), 10)
@@ -131,38 +143,62 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if s.stopped {
 		s.mu.Unlock()
 		ln.Close()
-		return ErrStopped
+		return nil, ErrStopped
 	}
 	s.doors[d] = true
 	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.doors, d)
-		s.mu.Unlock()
-		close(d.gone)
-	}()
 
 	listener, err := s.engine.Listen(ln, d.open)
 	if err != nil {
+		d.leave()
 		ln.Close()
-		return fmt.Errorf("server: listen on %v: %w", ln.Addr(), err)
+		return nil, fmt.Errorf("server: listen on %v: %w", ln.Addr(), err)
 	}
-	select {
-	case <-ctx.Done():
-	case <-d.closed:
-	}
-	if err := listener.Close(); err != nil {
-		return fmt.Errorf("server: close listener %v: %w", ln.Addr(), err)
-	}
-	return nil
+	return func(ctx context.Context) error {
+		defer d.leave()
+		select {
+		case <-ctx.Done():
+		case <-d.closed:
+		}
+		if err := listener.Close(); err != nil {
+			return fmt.Errorf("server: close listener %v: %w", ln.Addr(), err)
+		}
+		return nil
+	}, nil
+}
+
+// leave ends a door for good.
+func (d *door) leave() {
+	d.server.mu.Lock()
+	delete(d.server.doors, d)
+	d.server.mu.Unlock()
+	close(d.gone)
 }
 
 // close ends Serve.
 func (d *door) close() { d.once.Do(func() { close(d.closed) }) }
 
+// welcome lets a new session in, or says why not.
+func (s *Server) welcome(c *session, set *settings, now int64) *closing {
+	s.total.Add(1)
+	from := c.conn.RemoteAddr().Addr()
+	counted, err := s.turnstile.Enter(from, engine.TurnstileLimits{PerAddress: set.MaxConnectionsPerAddress, PerSecond: set.ConnectionRateLimit}, now)
+	switch {
+	case err == engine.ErrAddressFull:
+		return errAddressFull
+	case err != nil:
+		return errTooMany
+	case s.enter(c, set.MaxConnections):
+		c.set(isCounted, counted)
+		return nil
+	case counted:
+		s.turnstile.Leave(from)
+	}
+	return errMaxConnections
+}
+
 // enter puts a new session into the list. False: there are as many as there may be.
 func (s *Server) enter(c *session, limit int) bool {
-	s.total.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.sessions) >= limit || len(s.sessions) == math.MaxInt32 {
@@ -177,8 +213,14 @@ func (s *Server) enter(c *session, limit int) bool {
 func (s *Server) left(c *session, why *closing) {
 	if why == closedSlow || why == closedDeadline {
 		s.slow.Add(1)
+		if c.peer != nil {
+			c.peer.Account().NoteSlow()
+		}
 	}
 	s.logClosed(c, why)
+	if c.is(isCounted) {
+		s.turnstile.Leave(c.conn.RemoteAddr().Addr())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reasons[why.reason]++

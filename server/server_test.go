@@ -291,6 +291,12 @@ func TestSlowSubscriberIsClosedAndNobodyElseNotices(t *testing.T) {
 	if p.SlowConsumers != 1 || p.Closed["Slow Consumer (Pending Bytes)"] != 1 || p.Connections != 2 {
 		t.Errorf("snapshot %+v", p)
 	}
+	if n := r.server.broker.Account(broker.GlobalAccount).Snapshot().SlowPeers; n != 1 {
+		t.Errorf("the account has %d slow peers", n)
+	}
+	if ended := r.server.Clients(Query{State: Closed}); len(ended) != 1 || ended[0].PendingBytes < 512<<10 {
+		t.Errorf("what was given up with it is not shown: %+v", ended)
+	}
 	if !strings.Contains(r.logs.String(), "raise max_pending") {
 		t.Error("no line with a remedy")
 	}

@@ -27,6 +27,7 @@ const (
 	tlsFirst    // and did
 	isSecuring  // nothing may be said until TLS is done
 	isOver      // closed by us: nothing that it sends is looked at
+	isCounted   // by the turnstile
 )
 
 // How messages go out, in session.output.

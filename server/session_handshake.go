@@ -17,15 +17,15 @@ func (d *door) open(c *engine.Conn) engine.Session {
 	if set.Trace {
 		s.output |= isTraced
 	}
-	welcome := d.server.enter(s, set.MaxConnections)
-	if set.TLS != nil && set.TLS.First && welcome {
+	why := d.server.welcome(s, set, now)
+	if set.TLS != nil && set.TLS.First && why == nil {
 		s.flags |= isMute
 	} else {
 		s.sayInfo(set, infoFirst)
 	}
-	if !welcome {
+	if why != nil {
 		s.flags |= isRefused
-		s.close(errMaxConnections)
+		s.close(why)
 		return s
 	}
 	s.settle()

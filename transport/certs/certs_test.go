@@ -24,8 +24,8 @@ func TestHandshakeShowsTheCertificate(t *testing.T) {
 	if left := time.Until(s.NotAfter()); left < year-time.Hour || left > year {
 		t.Errorf("expires in %v", left)
 	}
-	if len(s.Warnings()) > 0 {
-		t.Error(s.Warnings())
+	if len(s.Warnings(time.Now())) > 0 {
+		t.Error(s.Warnings(time.Now()))
 	}
 	if s.Timeout() != 2*time.Second || s.Verifies() || !s.Allow() {
 		t.Error("defaults are others than nats-server's")
@@ -95,7 +95,7 @@ func TestPinnedKeysAreTheOnlyOnes(t *testing.T) {
 	if _, _, err := shake(s, o.client("bus.example", good)); !errors.Is(err, ErrNotPinned) {
 		t.Error("let in without a certificate:", err)
 	}
-	if w := s.Warnings(); len(w) != 1 || !strings.Contains(w[0], "verify") {
+	if w := s.Warnings(time.Now()); len(w) != 1 || !strings.Contains(w[0], "verify") {
 		t.Error("it is not warned that nobody gets in:", w)
 	}
 }

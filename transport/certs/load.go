@@ -17,15 +17,21 @@ type loaded struct {
 	options  Options
 	config   *tls.Config
 	files    []stamp
+	own      []ownCert
 	notAfter time.Time
-	warnings []string
+	warnings []string // whatever the time
+}
+
+// An ownCert is a certificate of ours.
+type ownCert struct {
+	file string
+	leaf *x509.Certificate
 }
 
 // A stamp is how a file looked before it was read.
 type stamp struct {
 	name string
-	size int64
-	time time.Time
+	info fs.FileInfo
 }
 
 // load reads what o names. listener is for a side that accepts.
@@ -67,6 +73,12 @@ func load(o *Options, listener bool) (*loaded, error) {
 	}
 	if o.Verify || o.VerifyAndMap {
 		l.config.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	if listener && o.Insecure {
+		l.warn("insecure has no effect on a listener: what clients are asked for is said by verify")
+	}
+	if listener && len(o.PinnedCerts) > 0 && !o.Verify && !o.VerifyAndMap {
+		l.warn("pinned_certs without verify lets nobody in, because clients are not asked for a certificate: write verify: true")
 	}
 	return l, nil
 }
@@ -123,27 +135,11 @@ func (l *loaded) pair(p Pair) (tls.Certificate, error) {
 	if l.notAfter.IsZero() || leaf.NotAfter.Before(l.notAfter) {
 		l.notAfter = leaf.NotAfter
 	}
-	l.judge(p.CertFile, leaf)
+	l.own = append(l.own, ownCert{p.CertFile, leaf})
 	return cert, nil
 }
 
-// judge warns of a certificate whose time is not now.
-func (l *loaded) judge(file string, leaf *x509.Certificate) {
-	now := time.Now()
-	day := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-	switch {
-	case now.After(leaf.NotAfter):
-		l.warn("cert_file %q: the certificate expired at %s: clients that check it do not connect; put a new one in its place", file, day(leaf.NotAfter))
-	case now.Before(leaf.NotBefore):
-		l.warn("cert_file %q: the certificate is not valid before %s: clients that check it do not connect; look at this machine's clock", file, day(leaf.NotBefore))
-	case now.Add(expirySoon).After(leaf.NotAfter):
-		l.warn("cert_file %q: the certificate expires at %s: put a new one in its place before that", file, day(leaf.NotAfter))
-	}
-}
-
-func (l *loaded) warn(format string, args ...any) {
-	l.warnings = append(l.warnings, fmt.Sprintf(format, args...))
-}
+func (l *loaded) warn(text string) { l.warnings = append(l.warnings, text) }
 
 // explainPair says what is wrong with a pair, and what to do.
 func explainPair(p Pair, chain, key []byte, err error) error {
@@ -204,7 +200,7 @@ func (l *loaded) read(key, name string) ([]byte, error) {
 	if len(text) > maxPEM {
 		return nil, fmt.Errorf("%w: %s %q is larger than %d MiB: that is no certificate", ErrOptions, key, name, maxPEM>>20)
 	}
-	l.files = append(l.files, stamp{name, info.Size(), info.ModTime()})
+	l.files = append(l.files, stamp{name, info})
 	return text, nil
 }
 
@@ -217,11 +213,12 @@ func cause(err error) error {
 	return err
 }
 
-// stale reports whether a file looks other than when it was read. One that is gone does not: it may
-// be about to be replaced.
+// stale reports whether a file looks other than when it was read, or another one stands in its place.
+// One that is gone does not: it may be about to be replaced.
 func (l *loaded) stale() bool {
 	for _, f := range l.files {
-		if info, err := os.Stat(f.name); err == nil && (info.Size() != f.size || !info.ModTime().Equal(f.time)) {
+		info, err := os.Stat(f.name)
+		if err == nil && (info.Size() != f.info.Size() || !info.ModTime().Equal(f.info.ModTime()) || !os.SameFile(info, f.info)) {
 			return true
 		}
 	}

@@ -81,7 +81,7 @@ func TestTimesOfACertificateAreJudged(t *testing.T) {
 	} {
 		p := o.issue("timed", "bus.example", c.from, c.to)
 		s := o.load(&Options{CertFile: p.CertFile, KeyFile: p.KeyFile})
-		got := strings.Join(s.Warnings(), "; ")
+		got := strings.Join(s.Warnings(time.Now()), "; ")
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) || c.want != "" && !strings.Contains(got, p.CertFile) {
 			t.Errorf("%q, want %q", got, c.want)
 		}

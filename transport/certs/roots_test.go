@@ -76,11 +76,11 @@ func TestClientTrustsTheSystemOnlyWithoutAFile(t *testing.T) {
 
 func TestClientIsCheckedWithoutAConfiguration(t *testing.T) {
 	o := newOffice(t)
-	if err := CheckClient(&Options{CAFile: o.file("ca.pem")}); err != nil {
+	if _, err := LoadClient(&Options{CAFile: o.file("ca.pem")}); err != nil {
 		t.Error(err)
 	}
 	for _, bad := range []*Options{{CAFile: o.file("none.pem")}, {CertFile: o.file("ca.pem")}} {
-		if err := CheckClient(bad); !errors.Is(err, ErrOptions) {
+		if _, err := LoadClient(bad); !errors.Is(err, ErrOptions) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}

@@ -1,0 +1,36 @@
+//go:build unix
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+)
+
+// adopt takes one descriptor over. Programs that we start do not get it.
+func (in *Inheritance) adopt(fd int, name string, heir bool) error {
+	syscall.CloseOnExec(fd)
+	file := os.NewFile(uintptr(fd), name)
+	if file == nil {
+		return errors.New("there is none")
+	}
+	defer file.Close() // what is made of it has a descriptor of its own
+	if heir && name == doorElder {
+		conn, err := net.FileConn(file)
+		in.elder = conn
+		return err
+	}
+	ln, err := net.FileListener(file)
+	if err != nil {
+		return fmt.Errorf("nobody listens on it: %w", err)
+	}
+	if _, ok := ln.(*net.TCPListener); !ok {
+		ln.Close()
+		return fmt.Errorf("it is at %s, and only TCP is served", ln.Addr())
+	}
+	in.sockets = append(in.sockets, &inherited{name, ln})
+	return nil
+}

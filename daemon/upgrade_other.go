@@ -1,0 +1,9 @@
+//go:build !unix
+
+package daemon
+
+import "errors"
+
+func (d *Daemon) startHeir(string) (*heir, error) {
+	return nil, errors.New("this system hands no sockets on: stop the server and start the new one")
+}
