@@ -33,6 +33,7 @@ a question, waits for the answer and asks the next; the subscribers answer.`,
 			&stringFlag{Name: "queue", Usage: "`GROUP` that the subscribers share the messages in"},
 			&float64Flag{Name: "rate", Usage: "messages a second in all, at most `NUMBER`; 0: as fast as possible"},
 			&boolFlag{Name: "no-progress", Usage: "no progress line on a terminal"},
+			&boolFlag{Name: "json", Usage: "print JSON, times in seconds"},
 		),
 		Action: p.bench,
 	}
@@ -84,7 +85,10 @@ func (p *program) bench(c *invocation) error {
 	if err := b.connect(ctx, c.String("server"), options); err != nil {
 		return connectHint(err)
 	}
-	fmt.Fprintln(p.stdout, b.title())
+	asJSON := c.Bool("json")
+	if !asJSON {
+		fmt.Fprintln(p.stdout, b.title())
+	}
 	ended := p.progress(c, b)
 	if b.request {
 		err = b.runRequests(ctx)
@@ -95,7 +99,11 @@ func (p *program) bench(c *invocation) error {
 	if err != nil {
 		return err
 	}
-	b.print(p)
+	if !asJSON {
+		b.print(p)
+	} else if err := p.printJSON(b.result()); err != nil {
+		return err
+	}
 	return b.verdict()
 }
 

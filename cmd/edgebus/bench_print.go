@@ -60,10 +60,7 @@ func (b *bench) print(p *program) {
 			line("received", b.received.Load(), b.subTook)
 		}
 	}
-	all := new(histogram)
-	for _, h := range b.latencies {
-		all.merge(h)
-	}
+	all := b.latency()
 	if all.total == 0 {
 		if b.want > 0 {
 			fmt.Fprintf(p.stdout, "%-10s not measured: bodies below %d bytes have no room for a time\n", "latency", stampBytes)
@@ -72,6 +69,15 @@ func (b *bench) print(p *program) {
 	}
 	fmt.Fprintf(p.stdout, "%-10s p50 %s  p90 %s  p99 %s  p99.9 %s  max %s\n", "latency", roundDuration(all.percentile(0.5)),
 		roundDuration(all.percentile(0.9)), roundDuration(all.percentile(0.99)), roundDuration(all.percentile(0.999)), roundDuration(all.max))
+}
+
+// latency is what all have measured.
+func (b *bench) latency() *histogram {
+	all := new(histogram)
+	for _, h := range b.latencies {
+		all.merge(h)
+	}
+	return all
 }
 
 func plural(n int, what string) string {

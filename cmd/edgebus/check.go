@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -17,6 +18,7 @@ Exit code 0: all is well, or there are only warnings (1 with --strict); 1: somet
 			&stringFlag{Name: "config", Aliases: []string{"c"}, Usage: "configuration `FILE` to check"},
 			&boolFlag{Name: "t", Hidden: true},
 			&boolFlag{Name: "strict", Usage: "warnings are errors"},
+			&boolFlag{Name: "json", Usage: "print JSON, times in seconds"},
 			&boolFlag{Name: "connect", Usage: "connect to the bus and measure the round trip"},
 			&durationFlag{Name: "max-rtt", Usage: "fail if the round trip takes more than this `TIME`"},
 		),
@@ -28,31 +30,44 @@ func (p *program) check(c *invocation) error {
 	if len(c.Args()) > 0 {
 		return usageError("check takes no arguments; a configuration file is given with -c")
 	}
-	path, connect := c.String("config"), c.Bool("connect")
-	if path == "" && !connect {
+	if c.String("config") == "" && !c.Bool("connect") {
 		return usageError("nothing to check; say -c FILE, or --connect, or both")
 	}
+	if !c.Bool("json") {
+		return p.checkAll(c, p.stdout, new(checkResult))
+	}
+	found := new(checkResult)
+	err := p.checkAll(c, io.Discard, found)
+	if failed := p.printJSON(found); err == nil {
+		err = failed
+	}
+	return err
+}
+
+// checkAll checks what it is asked to, says so on w and notes it in found.
+func (p *program) checkAll(c *invocation, w io.Writer, found *checkResult) error {
+	path := c.String("config")
 	if path != "" {
-		if err := p.checkFile(p.stdout, path, nil, c.Bool("strict")); err != nil {
+		if err := p.checkFile(w, path, nil, c.Bool("strict"), found); err != nil {
 			return err
 		}
 	}
-	if !connect {
+	if !c.Bool("connect") {
 		return nil
 	}
 	if path != "" {
 		// The bus of a file is the server that runs with it, or will: what it needs are its hubs.
-		if tried, err := p.checkRemotes(path); tried > 0 || err != nil {
+		if tried, err := p.checkRemotes(w, path, found); tried > 0 || err != nil {
 			return err
 		}
 	}
-	return p.checkConnection(c)
+	return p.checkConnection(c, w, found)
 }
 
 // roundTrips is how often the round trip is measured; the shortest counts.
 const roundTrips = 3
 
-func (p *program) checkConnection(c *invocation) error {
+func (p *program) checkConnection(c *invocation, w io.Writer, found *checkResult) error {
 	ctx, conn, end, err := p.connection(c)
 	if err != nil {
 		return err
@@ -70,7 +85,8 @@ func (p *program) checkConnection(c *invocation) error {
 			best = took
 		}
 	}
-	fmt.Fprintf(p.stdout, "connected to %s (%s, NATS %s), round trip %v\n", conn.Server(), conn.ServerName(), conn.ServerVersion(), best.Round(time.Microsecond))
+	found.Bus = &checkBus{conn.Server(), conn.ServerName(), conn.ServerVersion(), best.Seconds()}
+	fmt.Fprintf(w, "connected to %s (%s, NATS %s), round trip %v\n", conn.Server(), conn.ServerName(), conn.ServerVersion(), best.Round(time.Microsecond))
 	if most := c.Duration("max-rtt"); most > 0 && best > most {
 		return fmt.Errorf("round trip %v is above %v", best.Round(time.Microsecond), most)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/edgebus-io/edgebus/daemon"
@@ -12,7 +13,7 @@ import (
 var errRemotes = errors.New("not every hub can be joined")
 
 // checkRemotes tries every hub that the file at path names, and says in a sentence how each went.
-func (p *program) checkRemotes(path string) (tried int, err error) {
+func (p *program) checkRemotes(w io.Writer, path string, found *checkResult) (tried int, err error) {
 	loaded, err := daemon.Load(path, nil)
 	if err != nil {
 		return 0, err
@@ -23,19 +24,23 @@ func (p *program) checkRemotes(path string) (tried int, err error) {
 	trials, err := loaded.TryRemotes(ctx)
 	failed := 0
 	for _, t := range trials {
+		found.Hubs = append(found.Hubs, checkHub{
+			URL: t.URL, Up: t.Up, Hub: t.Hub, HubVersion: t.HubVersion, Address: t.Address, Secure: t.Secure,
+			Account: t.Account, Compression: t.Compression, RTT: t.RTT.Seconds(), Reason: t.Reason, Remedy: t.Remedy,
+		})
 		if t.Up {
 			secured := "without TLS"
 			if t.Secure {
 				secured = "over TLS"
 			}
-			fmt.Fprintf(p.stdout, "joined %s: hub %s (NATS %s) at %s %s, its account %s with ours %s, compression %s, round trip %v\n",
+			fmt.Fprintf(w, "joined %s: hub %s (NATS %s) at %s %s, its account %s with ours %s, compression %s, round trip %v\n",
 				t.URL, t.Hub, t.HubVersion, t.Address, secured, t.TheirAccount, t.Account, t.Compression, t.RTT.Round(10*time.Microsecond))
 			continue
 		}
 		failed++
-		fmt.Fprintf(p.stdout, "cannot join %s: %s\n", t.URL, t.Reason)
+		fmt.Fprintf(w, "cannot join %s: %s\n", t.URL, t.Reason)
 		if t.Remedy != "" {
-			fmt.Fprintf(p.stdout, "  %s\n", t.Remedy)
+			fmt.Fprintf(w, "  %s\n", t.Remedy)
 		}
 	}
 	if err == nil && failed > 0 {

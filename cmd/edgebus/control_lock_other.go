@@ -2,9 +2,12 @@
 
 package main
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
 // lock refuses: there is no control socket either, by which changes could be applied.
-func (s site) lock() (unlock func(), err error) {
+func (s site) lock(context.Context) (unlock func(), err error) {
 	return nil, errors.New("this system has no control socket; write a configuration file and start it with -c")
 }

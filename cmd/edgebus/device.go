@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ func deviceCommand(p *program) *tool {
 
 A device may publish and subscribe to what --allow says, in which {name} stands for its name. Answers to
 requests of its own come to _INBOX_NAME.>, so its client needs that inbox prefix; it may answer any request.`,
+		Words: []string{"add", "list", "revoke"},
 		Flags: []option{
 			dirFlag(),
 			&stringsFlag{Name: "allow", Usage: "`SUBJECT` that it may use, may be repeated (default \"sensors.{name}.>\")"},
@@ -35,6 +37,9 @@ requests of its own come to _INBOX_NAME.>, so its client needs that inbox prefix
 		Action: p.device,
 	}
 }
+
+// placeholder is what looks like one in a template.
+var placeholder = regexp.MustCompile(`\{[^.{}]*\}`)
 
 // defaultAllow is what a device may use if nothing is said.
 const defaultAllow = "sensors.{name}.>"
@@ -62,7 +67,7 @@ func (p *program) device(c *invocation) error {
 	if err := s.mustExist(); err != nil {
 		return err
 	}
-	unlock, err := s.lock()
+	unlock, err := s.lock(context.Background())
 	if err != nil {
 		return err
 	}
@@ -75,7 +80,7 @@ func (p *program) device(c *invocation) error {
 	case "add":
 		return p.deviceAdd(c, s, list)
 	case "revoke":
-		return p.deviceRevoke(s, list, c.Arg(1))
+		return p.deviceRevoke(c, s, list)
 	}
 	return p.deviceList(c, list)
 }
@@ -107,6 +112,11 @@ func (p *program) deviceAdd(c *invocation, s site, list []deviceEntry) error {
 	allow := c.StringSlice("allow")
 	if len(allow) == 0 {
 		allow = []string{defaultAllow}
+	}
+	for _, template := range allow {
+		if other := placeholder.FindString(strings.ReplaceAll(template, "{name}", "")); other != "" {
+			return usageError("--allow %q: %s stands for nothing, {name} stands for the device", template, other)
+		}
 	}
 	entry := newDevice(name, allow)
 	secret, err := entry.makeSecret(c.Bool("nkey"))
@@ -203,7 +213,8 @@ func (p *program) showSecret(n *newSecret, took time.Duration, qr bool) {
 	io.WriteString(p.stdout, b.String())
 }
 
-func (p *program) deviceRevoke(s site, list []deviceEntry, name string) error {
+func (p *program) deviceRevoke(c *invocation, s site, list []deviceEntry) error {
+	name := c.Arg(1)
 	at := findDevice(list, name)
 	switch {
 	case at < 0:
@@ -214,6 +225,12 @@ func (p *program) deviceRevoke(s site, list []deviceEntry, name string) error {
 	running, err := s.writeDevices(append(list[:at:at], list[at+1:]...))
 	if err != nil {
 		return err
+	}
+	if c.Bool("json") {
+		return p.printJSON(struct {
+			Name    string `json:"name"`
+			Applied bool   `json:"applied"` // by a running server
+		}{name, running})
 	}
 	if running {
 		fmt.Fprintf(p.stdout, "%s is revoked, its connections are closed\n", name)

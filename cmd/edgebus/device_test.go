@@ -137,6 +137,7 @@ func TestDeviceThatCannotBeMadeChangesNothing(t *testing.T) {
 	before := folder(t, u.dir)
 	for _, s := range []step{
 		{name: "subject", args: []string{"add", "s1", "--allow", "a..b"}, code: 1, stderr: ".*a\\.\\.b.*"},
+		{name: "placeholder", args: []string{"add", "s1", "--allow", "a.{nam}.>"}, code: 2, stderr: ".*\\{nam\\} stands for nothing.*"},
 		{name: "name", args: []string{"add", "a.b"}, code: 2, stderr: ".*no name for a device.*"},
 		{name: "wildcard", args: []string{"add", ">"}, code: 2, stderr: ".*no name for a device.*"},
 		{name: "both", args: []string{"add", "s1", "--nkey", "--password"}, code: 2, stderr: ".*has one of them\n"},

@@ -1,6 +1,7 @@
 // Command edgebus is the bus and its tools in one program. Without a subcommand it serves,
 // with the command line of nats-server; pub, sub, request, reply and bench talk to a bus;
-// check, passwd and version help to run one; doctor, why, top and traffic look into one.
+// up, down, upgrade and device keep a first one; check, passwd and version help to run one; doctor, why, top and
+// traffic look into one; completion and man print what shells and man read, made from the table of commands.
 //
 // This package parses command lines and prints. What it does is in daemon and client.
 //

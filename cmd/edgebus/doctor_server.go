@@ -34,7 +34,7 @@ type greeting struct {
 
 // address is where clients connect: as --server says, or the configuration.
 func (e *examination) address() (host, port string) {
-	if e.loaded != nil && !e.c.IsSet("server") {
+	if e.loaded != nil && !e.serverGiven() {
 		o := &e.loaded.Options
 		return localAddress(o.Host), strconv.Itoa(o.Port)
 	}
@@ -49,13 +49,22 @@ func (e *examination) address() (host, port string) {
 	return u.Hostname(), cmp.Or(u.Port(), client.DefaultPort)
 }
 
+// serverGiven reports whether the server is named, and not only by the environment beside a configuration that
+// the command line names.
+func (e *examination) serverGiven() bool {
+	if e.c.IsTyped("config") || e.c.IsTyped("dir") {
+		return e.c.IsTyped("server")
+	}
+	return e.c.IsSet("server")
+}
+
 // server looks whether ours listens where it should, or somebody else.
 func (e *examination) server(ctx context.Context) error {
 	host, port := e.address()
 	if host == "" {
 		return usageError("--server wants a URL such as nats://127.0.0.1:4222")
 	}
-	if !e.c.IsSet("server") && (port == "-1" || e.loaded == nil && e.c.String("monitor") != "") {
+	if !e.serverGiven() && (port == "-1" || e.loaded == nil && e.c.String("monitor") != "") {
 		// Where it listens its pages say.
 		if host, port = e.addressByPages(ctx); port == "" {
 			return nil
@@ -97,6 +106,14 @@ func (e *examination) addressByPages(ctx context.Context) (host, port string) {
 	if err == nil {
 		err = from.get(ctx, "/varz", &v)
 	}
+	// The pages are there a moment before the port is.
+	for began := time.Now(); err == nil && v.Port == 0 && time.Since(began) < e.c.Duration("timeout"); {
+		pause(ctx, askEvery)
+		err = from.get(ctx, "/varz", &v)
+	}
+	if err == nil && v.Port == 0 {
+		err = errors.New("its pages name no port")
+	}
 	if err != nil {
 		e.add(isError, "server", e.startRemedy(), "no server could be asked where it listens: %v", err)
 		return "", ""
@@ -127,7 +144,7 @@ func (e *examination) nobody(at string, err error) {
 
 func (e *examination) startRemedy() string {
 	if e.path == "" {
-		return "start it, or say where it is with --server or -c"
+		return "start it (\"edgebus up\" makes a first one), or say where it is with --server or -c"
 	}
 	return "start it: edgebus -c " + e.path
 }

@@ -305,6 +305,11 @@ func TestDoctorLooksAtTheServerOfUp(t *testing.T) {
 	if r.code != 0 || !strings.Contains(r.stdout, `is server "mine"`) || !strings.Contains(r.stdout, "ok: server: up") {
 		t.Error(r)
 	}
+	// What is typed counts for more than a variable.
+	elsewhere := start(t, edgebusBinary, "", []string{"NATS_URL=nats://127.0.0.1:1"}, "doctor", "--dir", dir).wait()
+	if elsewhere.code != 0 || !strings.Contains(elsewhere.stdout, `is server "mine"`) {
+		t.Error(elsewhere)
+	}
 	if r := run(t, "", "top", "--dir", dir, "--count", "1", "--interval", "50ms"); r.code != 0 || !strings.HasPrefix(r.stdout, "mine ") {
 		t.Error(r)
 	}

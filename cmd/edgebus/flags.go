@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 type tool struct {
 	Name        string
 	Description string
+	Words       []string // the first argument is one of these; empty: it may be anything
 	Flags       []option
 	Action      func(*invocation) error
 }
@@ -42,6 +44,7 @@ type aboutFlag struct {
 	Usage   string   // a word in backquotes names the value
 	Group   string   // of the page of help
 	Hidden  bool
+	Words   []string // what its value may be; empty: anything
 }
 
 func (a *aboutFlag) names() []string { return append([]string{a.Name}, a.Aliases...) }
@@ -54,7 +57,8 @@ type valueFlag[T any] struct {
 	Usage   string
 	Group   string
 	Hidden  bool
-	Value   T // the default
+	Words   []string // what its value may be, for the completion of a shell
+	Value   T        // the default
 }
 
 type (
@@ -69,7 +73,7 @@ type (
 )
 
 func (f *valueFlag[T]) about() *aboutFlag {
-	return &aboutFlag{f.Name, f.Aliases, f.EnvVars, f.Usage, f.Group, f.Hidden}
+	return &aboutFlag{f.Name, f.Aliases, f.EnvVars, f.Usage, f.Group, f.Hidden, f.Words}
 }
 
 func (f *valueFlag[T]) takesValue() bool {
@@ -159,7 +163,8 @@ func (h *held[T]) Set(text string) (err error) {
 type invocation struct {
 	name   string // the program and the command
 	set    *flag.FlagSet
-	given  map[string]bool   // by first name, also what the environment gives
+	typed  map[string]bool   // by first name, what the command line gives
+	given  map[string]bool   // that, and what the environment gives
 	firsts map[string]string // first names by all names
 }
 
@@ -167,7 +172,7 @@ type invocation struct {
 func (t *tool) read(args []string) (*invocation, error) {
 	c := &invocation{
 		name: "edgebus " + t.Name, set: flag.NewFlagSet(t.Name, flag.ContinueOnError),
-		given: make(map[string]bool), firsts: make(map[string]string),
+		typed: make(map[string]bool), given: make(map[string]bool), firsts: make(map[string]string),
 	}
 	c.set.SetOutput(io.Discard)
 	c.set.Usage = func() {}
@@ -177,24 +182,36 @@ func (t *tool) read(args []string) (*invocation, error) {
 		for _, name := range about.names() {
 			c.firsts[name] = about.Name
 		}
+	}
+	if err := c.set.Parse(args); err != nil {
+		return nil, t.unknownFlag(badValue(t.Flags, err))
+	}
+	c.set.Visit(func(f *flag.Flag) { c.typed[c.firsts[f.Name]] = true })
+	maps.Copy(c.given, c.typed)
+	return c, c.fromEnvironment(t.Flags)
+}
+
+// fromEnvironment takes from variables what the command line does not give.
+func (c *invocation) fromEnvironment(flags []option) error {
+	for _, f := range flags {
+		about := f.about()
 		for _, variable := range about.EnvVars {
 			text := os.Getenv(variable)
-			if text == "" {
+			if text == "" || c.typed[about.Name] {
 				continue
 			}
 			if err := c.set.Set(about.Name, text); err != nil {
-				return nil, fmt.Errorf("$%s wants %s and is %q", variable, strings.TrimSuffix(f.wants(), ","), text)
+				return fmt.Errorf("$%s wants %s and is %q", variable, strings.TrimSuffix(f.wants(), ","), text)
 			}
 			c.given[about.Name] = true
 			break
 		}
 	}
-	if err := c.set.Parse(args); err != nil {
-		return nil, badValue(t.Flags, err)
-	}
-	c.set.Visit(func(f *flag.Flag) { c.given[c.firsts[f.Name]] = true })
-	return c, nil
+	return nil
 }
+
+// IsTyped reports whether the command line itself gives the flag.
+func (c *invocation) IsTyped(name string) bool { return c.typed[c.firsts[name]] }
 
 // IsSet reports whether the command line or the environment gives the flag.
 func (c *invocation) IsSet(name string) bool { return c.given[c.firsts[name]] }

@@ -33,6 +33,7 @@ func commands() []command {
 		{"bench", nil, "[SUBJECT]", "measure throughput and latency of a bus", benchCommand},
 		{"up", nil, "", "start a first server: configuration, password, hub", upCommand},
 		{"down", nil, "", "stop what up has started", downCommand},
+		{"upgrade", nil, "[FILE]", "have another program take a running server's place", upgradeCommand},
 		{"device", nil, "add|list|revoke", "say which devices may connect", deviceCommand},
 		{"check", nil, "", "check a configuration file, or whether a bus answers", checkCommand},
 		{"doctor", nil, "", "look at a server from all sides and say what to do", doctorCommand},
@@ -40,6 +41,8 @@ func commands() []command {
 		{"top", nil, "", "show who is connected and how much each sends", topCommand},
 		{"traffic", nil, "SUBJECT", "show what is published, how often and how large", trafficCommand},
 		{"passwd", nil, "", "make the bcrypt hash of a password for a configuration file", passwdCommand},
+		{"completion", nil, "SHELL", "print what bash, zsh or fish needs to complete command lines", completionCommand},
+		{"man", nil, "", "print the manual page", manCommand},
 		{"version", nil, "", "print the version", versionCommand},
 	}
 }
@@ -123,7 +126,7 @@ func (p *program) dispatch(args []string) error {
 			return p.execute(row.build(p), &row, args[1:])
 		}
 	}
-	return usageError("unrecognized command: %q; try \"%s help\"", args[0], p.name)
+	return usageError("unrecognized command: %q%s; try \"%s help\"", args[0], didYouMean(args[0], commandNames(), "%q"), p.name)
 }
 
 // execute parses args for one command and runs it. row is nil when there is no subcommand.

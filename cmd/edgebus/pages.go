@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,17 +51,18 @@ func configPath(c *invocation, others ...string) (string, error) {
 	if path := c.String("config"); path != "" {
 		return path, nil
 	}
-	for _, name := range others {
-		if c.IsSet(name) {
+	s, err := siteOf(c)
+	// What is typed counts for more than what the environment says.
+	for _, isSet := range []func(string) bool{c.IsTyped, c.IsSet} {
+		if isSet("dir") {
+			if err == nil {
+				err = s.mustExist()
+			}
+			return s.config(), err
+		}
+		if slices.ContainsFunc(others, isSet) {
 			return "", nil
 		}
-	}
-	s, err := siteOf(c)
-	if c.IsSet("dir") {
-		if err == nil {
-			err = s.mustExist()
-		}
-		return s.config(), err
 	}
 	if err != nil || !s.exists() {
 		return "", nil

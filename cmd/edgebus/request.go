@@ -21,6 +21,7 @@ Fails when nobody listens, and when no answer came within --timeout.`,
 			&stringsFlag{Name: "header", Aliases: []string{"H"}, Usage: "`NAME:VALUE`, may be given again"},
 			&intFlag{Name: "count", Value: 1, Usage: "`NUMBER` of requests, one after the other"},
 			&boolFlag{Name: "raw", Aliases: []string{"r"}, Usage: "print bodies only"},
+			&boolFlag{Name: "json", Usage: "print JSON, one line an answer, times in seconds"},
 			&boolFlag{Name: "force-stdin", Usage: "read the body from standard input even if it is a terminal"},
 			&boolFlag{Name: "templates", Value: true, Usage: "replace templates, see pub; --templates=false leaves them"},
 		),
@@ -62,8 +63,8 @@ func (p *program) ask(ctx context.Context, c *invocation, conn *client.Conn, m *
 		return err
 	}
 	defer answers.Unsubscribe()
-	raw, want := c.Bool("raw"), c.Int("replies")
-	if !raw {
+	raw, asJSON, want := c.Bool("raw"), c.Bool("json"), c.Int("replies")
+	if !raw && !asJSON {
 		p.say("Sending request on %q", m.Subject)
 	}
 	began := time.Now()
@@ -75,6 +76,16 @@ func (p *program) ask(ctx context.Context, c *invocation, conn *client.Conn, m *
 		switch {
 		case err == nil && answer.IsNoResponders():
 			return fmt.Errorf("no responders: nobody listens on %q", m.Subject)
+		case err == nil && asJSON:
+			line := newMessageLine(answer, uint64(got+1), true)
+			line.RTT = time.Since(began).Seconds()
+			text, err := lineOf(line)
+			if err == nil {
+				_, err = p.stdout.Write(text)
+			}
+			if err != nil {
+				return err
+			}
 		case err == nil && raw:
 			fmt.Fprintf(p.stdout, "%s\n", answer.Data)
 		case err == nil:

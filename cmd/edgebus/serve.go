@@ -39,7 +39,7 @@ func serveCommand(p *program) *tool {
 		&boolFlag{Name: "tls"}, &stringFlag{Name: "tlscert"}, &stringFlag{Name: "tlskey"},
 		&boolFlag{Name: "tlsverify"}, &stringFlag{Name: "tlscacert"}, &boolFlag{Name: "help_tls"},
 		&boolFlag{Name: "version", Aliases: []string{"v"}},
-		&stringFlag{Name: "signal", Aliases: []string{"sl"}},
+		&stringFlag{Name: "signal", Aliases: []string{"sl"}, Words: []string{"ldm", "quit", "reload", "reopen", "stop", "term"}},
 	}
 	for _, row := range absent {
 		if row.value {
@@ -105,8 +105,19 @@ func (p *program) serve(c *invocation) error {
 		if path == "" {
 			return errors.New("must specify [-c, --config] option to check configuration file syntax")
 		}
-		return p.checkFile(p.stderr, path, override(c), false)
+		return p.checkFile(p.stderr, path, override(c), false, new(checkResult))
 	}
+	inheritance, err := daemon.Inherit()
+	if err != nil {
+		return err
+	}
+	err = p.serveWith(inheritance, path, c, warnings)
+	inheritance.Failed(err)
+	return err
+}
+
+// serveWith is the server in this process, with what whoever has started it has left to it.
+func (p *program) serveWith(inheritance *daemon.Inheritance, path string, c *invocation, warnings []string) error {
 	loaded, err := daemon.Load(path, override(c))
 	if err != nil {
 		return err
@@ -117,6 +128,7 @@ func (p *program) serve(c *invocation) error {
 	if err != nil {
 		return err
 	}
+	d.Inherits(inheritance)
 	for _, warning := range warnings {
 		d.Logger().Warn(warning)
 	}
@@ -206,8 +218,9 @@ func setBool(c *invocation, name string, field *bool) {
 
 // checkFile is -t and check: it loads a configuration and starts nothing. Warnings are no failure, since
 // the server starts with them and scripts ask -t whether it would, unless strict says so.
-func (p *program) checkFile(w io.Writer, path string, over func(*daemon.Options), strict bool) error {
+func (p *program) checkFile(w io.Writer, path string, over func(*daemon.Options), strict bool, found *checkResult) error {
 	loaded, err := daemon.Load(path, over)
+	found.note(path, loaded, err)
 	if err != nil {
 		return err
 	}

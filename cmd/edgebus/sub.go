@@ -23,6 +23,7 @@ came for --wait.`,
 			&boolFlag{Name: "raw", Aliases: []string{"r"}, Usage: "print bodies only"},
 			&boolFlag{Name: "headers-only", Usage: "print no bodies"},
 			&boolFlag{Name: "subjects-only", Usage: "print one line a message, and no bodies"},
+			&boolFlag{Name: "json", Usage: "print JSON, one line a message"},
 		),
 		Action: p.sub,
 	}
@@ -55,7 +56,7 @@ func (p *program) sub(c *invocation) error {
 	}
 	for _, subject := range subjects {
 		switch {
-		case c.Bool("raw"):
+		case c.Bool("raw") || c.Bool("json"):
 		case queue == "":
 			p.say("Subscribing on %s", subject)
 		default:
@@ -68,7 +69,7 @@ func (p *program) sub(c *invocation) error {
 func (p *program) printAll(ctx context.Context, c *invocation, conn *client.Conn, arrived chan *client.Msg) error {
 	out := bufio.NewWriter(p.stdout)
 	defer out.Flush()
-	show := printing{raw: c.Bool("raw"), headersOnly: c.Bool("headers-only"), subjectsOnly: c.Bool("subjects-only")}
+	show := printing{raw: c.Bool("raw"), headersOnly: c.Bool("headers-only"), subjectsOnly: c.Bool("subjects-only"), json: c.Bool("json")}
 	most, wait := c.Uint64("count"), c.Duration("wait")
 	for n := uint64(1); most == 0 || n <= most; n++ {
 		if len(arrived) == 0 {
@@ -80,7 +81,9 @@ func (p *program) printAll(ctx context.Context, c *invocation, conn *client.Conn
 		if m == nil {
 			return err
 		}
-		show.message(out, m, n)
+		if err := show.message(out, m, n); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -106,12 +109,17 @@ func nextOf(ctx context.Context, conn *client.Conn, arrived <-chan *client.Msg, 
 }
 
 // printing says how messages are shown; zero is the way of the nats tool.
-type printing struct{ raw, headersOnly, subjectsOnly bool }
+type printing struct{ raw, headersOnly, subjectsOnly, json bool }
 
-func (s printing) message(w io.Writer, m *client.Msg, number uint64) {
+func (s printing) message(w io.Writer, m *client.Msg, number uint64) error {
+	if s.json {
+		line, err := lineOf(newMessageLine(m, number, !s.headersOnly && !s.subjectsOnly))
+		w.Write(line)
+		return err
+	}
 	if s.raw {
 		fmt.Fprintf(w, "%s\n", m.Data)
-		return
+		return nil
 	}
 	if m.Reply == "" {
 		fmt.Fprintf(w, "[#%d] Received on %q\n", number, m.Subject)
@@ -119,7 +127,7 @@ func (s printing) message(w io.Writer, m *client.Msg, number uint64) {
 		fmt.Fprintf(w, "[#%d] Received on %q with reply %q\n", number, m.Subject, m.Reply)
 	}
 	if s.subjectsOnly {
-		return
+		return nil
 	}
 	printHeader(w, m)
 	switch {
@@ -129,6 +137,7 @@ func (s printing) message(w io.Writer, m *client.Msg, number uint64) {
 	default:
 		fmt.Fprintf(w, "%s\n\n", m.Data)
 	}
+	return nil
 }
 
 func printHeader(w io.Writer, m *client.Msg) {

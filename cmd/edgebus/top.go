@@ -23,14 +23,18 @@ On something that is no terminal one table follows the other, and --json prints 
 		Flags: monitorFlags(
 			&durationFlag{Name: "interval", Aliases: []string{"i"}, Value: 2 * time.Second, Usage: "`TIME` that rates are measured over"},
 			&uint64Flag{Name: "count", Usage: "end after this `NUMBER` of tables"},
-			&intFlag{Name: "rows", Aliases: []string{"n"}, Value: 20, Usage: "show this `NUMBER` of connections"},
-			&stringFlag{Name: "sort", Value: "rate", Usage: "what comes first: rate, bytes, pending, subs or cid, in one `WORD`"},
+			&intFlag{Name: "rows", Aliases: []string{"n"}, Value: defaultRows, Usage: "show this `NUMBER` of connections"},
+			&stringFlag{Name: "sort", Value: "rate", Usage: "what comes first: rate, bytes, pending, subs or cid, in one `WORD`",
+				Words: []string{"rate", "bytes", "pending", "subs", "cid"}},
 			&boolFlag{Name: "json", Usage: "print JSON, one line a table"},
 			&durationFlag{Name: "timeout", Value: 5 * time.Second, Usage: "`TIME` to wait for a page"},
 		),
 		Action: p.top,
 	}
 }
+
+// defaultRows are as many as fit on 24 lines with what stands around them.
+const defaultRows = 17
 
 // maxTopRows bounds what is asked of the server for one table.
 const maxTopRows = 10_000
@@ -162,7 +166,8 @@ func (p *program) topTables(ctx context.Context, c *invocation, from *pages) err
 // redraw shows a text in the place of the one before, on terminals that can.
 func (p *program) redraw(text string) error {
 	if term := os.Getenv("TERM"); isTerminal(p.stdout) && term != "" && term != "dumb" {
-		text = "\x1b[H\x1b[2J" + text // home, and empty from there
+		// Home, empty from there, and lines that are too long end at the edge.
+		text = "\x1b[H\x1b[2J\x1b[?7l" + text + "\x1b[?7h"
 	}
 	_, err := io.WriteString(p.stdout, text)
 	return err

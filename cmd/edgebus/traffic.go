@@ -22,7 +22,7 @@ On something that is no terminal one table follows the other, and --json prints 
 		Flags: clientFlags(
 			&durationFlag{Name: "interval", Aliases: []string{"i"}, Value: 2 * time.Second, Usage: "`TIME` that rates are measured over"},
 			&uint64Flag{Name: "count", Usage: "end after this `NUMBER` of tables"},
-			&intFlag{Name: "rows", Aliases: []string{"n"}, Value: 20, Usage: "show this `NUMBER` of subjects"},
+			&intFlag{Name: "rows", Aliases: []string{"n"}, Value: defaultRows, Usage: "show this `NUMBER` of subjects"},
 			&boolFlag{Name: "json", Usage: "print JSON, one line a table"},
 		),
 		Action: p.traffic,

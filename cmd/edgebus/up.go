@@ -33,6 +33,7 @@ password. The password is shown once; the configuration has its hash.`,
 			&stringFlag{Name: "addr", Aliases: []string{"a"}, Value: "0.0.0.0", Usage: "`ADDRESS` of this machine for clients, 0.0.0.0 for all"},
 			&intFlag{Name: "port", Aliases: []string{"p"}, Value: 4222, Usage: "`PORT` for clients, -1 for any free one"},
 			&intFlag{Name: "http_port", Aliases: []string{"m"}, Value: 8222, Usage: "`PORT` of the monitoring pages, -1 for any free one"},
+			&boolFlag{Name: "json", Usage: "print JSON for programs"},
 			&boolFlag{Name: "foreground", Usage: "run here, even if there is systemd"},
 		},
 		Action: p.up,
@@ -50,15 +51,28 @@ func (p *program) up(c *invocation) error {
 	if err != nil {
 		return err
 	}
+	var draft *siteDraft
+	if !s.exists() {
+		// It may ask, which Ctrl-C ends at once: nothing is written yet, and signals are not ours yet.
+		if draft, err = p.draftSite(c); err != nil {
+			return err
+		}
+	}
 	ctx, stop := withInterrupt()
 	defer stop()
-	login, err := p.prepare(ctx, c, s)
+	login, err := p.prepare(ctx, c, s, draft)
 	if err != nil {
 		return err
 	}
+	tell := func(ctx context.Context, status daemon.Status) error {
+		status = s.settled(ctx, status)
+		if c.Bool("json") {
+			return p.printJSON(upResult{status, login.User, login.known()})
+		}
+		return p.tellUp(s, dirTyped(c, s), status, login)
+	}
 	if status, err := s.status(ctx); err == nil {
-		p.tellUp(s, s.settled(ctx, status), login)
-		return nil
+		return tell(ctx, status)
 	} else if !errors.Is(err, daemon.ErrNoServer) {
 		return err
 	}
@@ -66,24 +80,27 @@ func (p *program) up(c *invocation) error {
 		if err := v.install(ctx, s); err != nil {
 			return err
 		}
-		return p.awaitUp(ctx, s, login)
+		return s.awaitUp(ctx, tell)
 	}
 	stop() // from here on signals are the server's
-	return p.runHere(s, login)
+	return s.runHere(tell)
 }
 
-// prepare makes the site, or changes what it is asked to of one that is there.
-func (p *program) prepare(ctx context.Context, c *invocation, s site) (login *newSecret, err error) {
+// prepare makes the site of a draft, or changes what it is asked to of one that is there.
+func (p *program) prepare(ctx context.Context, c *invocation, s site, draft *siteDraft) (login *newSecret, err error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
-	unlock, err := s.lock()
+	unlock, err := s.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if !s.exists() {
-		login, err = p.firstTime(c, s)
+	switch made := s.exists(); {
+	case made && draft != nil || !made && draft == nil:
+		return nil, fmt.Errorf("another command has just made or removed %s: try again", s.config())
+	case !made:
+		login, err = s.firstTime(c.String("user"), draft)
 		if err != nil {
 			os.Remove(s.lockFile())
 			os.Remove(s.dir)
@@ -123,14 +140,15 @@ func (s site) isOurs() error {
 	return nil
 }
 
-func (p *program) firstTime(c *invocation, s site) (*newSecret, error) {
+// draftSite is what a new site is to be, by the command line and by what is asked.
+func (p *program) draftSite(c *invocation) (*siteDraft, error) {
 	if err := checkDeviceName(c.String("user")); err != nil {
 		return nil, err
 	}
 	if _, err := netip.ParseAddr(c.String("addr")); err != nil {
 		return nil, usageError("--addr wants an address of this machine, such as 192.168.1.5, and got %q", c.String("addr"))
 	}
-	draft := siteDraft{host: c.String("addr"), port: c.Int("port"), monitorPort: c.Int("http_port"), hub: c.String("hub"), creds: c.String("creds")}
+	draft := &siteDraft{host: c.String("addr"), port: c.Int("port"), monitorPort: c.Int("http_port"), hub: c.String("hub"), creds: c.String("creds")}
 	for _, address := range []string{net.JoinHostPort(draft.host, strconv.Itoa(draft.port)), "127.0.0.1:" + strconv.Itoa(draft.monitorPort)} {
 		if err := checkFree(address); err != nil {
 			return nil, err
@@ -142,7 +160,12 @@ func (p *program) firstTime(c *invocation, s site) (*newSecret, error) {
 			return nil, err
 		}
 	}
-	user := newDevice(c.String("user"), nil)
+	return draft, nil
+}
+
+// firstTime writes the site of a draft and says who may do everything there. Under lock.
+func (s site) firstTime(name string, draft *siteDraft) (*newSecret, error) {
+	user := newDevice(name, nil)
 	secret, err := user.makeSecret(false)
 	if err != nil {
 		return nil, err
@@ -202,8 +225,11 @@ func (s site) administrator(c *invocation) (*newSecret, error) {
 	return nil, usageError("--user: nobody in %s who may do everything has that name", s.devices())
 }
 
+// A tellFunc says how to connect to a server that runs.
+type tellFunc func(context.Context, daemon.Status) error
+
 // runHere is the server in this process.
-func (p *program) runHere(s site, login *newSecret) error {
+func (s site) runHere(tell tellFunc) error {
 	loaded, err := daemon.Load(s.config(), nil)
 	if err != nil {
 		return err
@@ -213,6 +239,12 @@ func (p *program) runHere(s site, login *newSecret) error {
 	if err != nil {
 		return err
 	}
+	inheritance, err := daemon.Inherit()
+	if err != nil {
+		return err
+	}
+	inheritance.Arguments = []string{"-c", s.config()} // who takes our place has nothing to say of passwords
+	d.Inherits(inheritance)
 	stop := handleSignals(d)
 	defer stop()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -222,7 +254,7 @@ func (p *program) runHere(s site, login *newSecret) error {
 		select {
 		case <-d.Ready():
 			if status, err := s.status(ctx); err == nil {
-				p.tellUp(s, s.settled(ctx, status), login)
+				tell(ctx, status) // who has closed standard output has a server all the same
 			}
 		case <-ctx.Done():
 		}
@@ -265,14 +297,13 @@ func (s site) settled(ctx context.Context, status daemon.Status) daemon.Status {
 }
 
 // awaitUp waits for a service that was started.
-func (p *program) awaitUp(ctx context.Context, s site, login *newSecret) error {
+func (s site) awaitUp(ctx context.Context, tell tellFunc) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for tick := time.NewTicker(askEvery); ; {
 		status, err := s.status(ctx)
 		if err == nil {
-			p.tellUp(s, s.settled(ctx, status), login)
-			return nil
+			return tell(ctx, status)
 		}
 		select {
 		case <-tick.C:

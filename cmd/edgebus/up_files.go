@@ -17,7 +17,7 @@ type siteDraft struct {
 }
 
 // configText is the configuration: short, so that it is read.
-func (s site) configText(d siteDraft) string {
+func (s site) configText(d *siteDraft) string {
 	return fmt.Sprintf(`# Written by "edgebus up". Yours to change: up leaves it as it is from now on. Every key that there is stands
 # in configs/edgebus.conf of the source; "edgebus check -c" looks for mistakes.
 
@@ -89,7 +89,7 @@ func hubURL(text string) (string, error) {
 }
 
 // write makes a new site. The configuration comes last: without it there is none.
-func (s site) write(d siteDraft, user deviceEntry) error {
+func (s site) write(d *siteDraft, user deviceEntry) error {
 	uplink, err := uplinkText(d.hub, d.creds)
 	if err != nil {
 		return err

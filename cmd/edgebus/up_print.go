@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -44,9 +45,10 @@ func fromOutside(urls []string) []string {
 	return sorted
 }
 
-// tellUp says how to connect to a server that runs.
-func (p *program) tellUp(s site, status daemon.Status, login *newSecret) {
+// tellUp says how to connect to a server that runs. more is what our own commands need to find its site.
+func (p *program) tellUp(s site, more string, status daemon.Status, login *newSecret) error {
 	var b strings.Builder
+	typed := p.typed()
 	fmt.Fprintf(&b, "\nedgebus is up (process %d), configured by %s\n\n", status.PID, s.config())
 	for _, address := range fromOutside(status.Clients) {
 		fmt.Fprintf(&b, "  reached at   %s\n", address)
@@ -54,14 +56,14 @@ func (p *program) tellUp(s site, status daemon.Status, login *newSecret) {
 	fmt.Fprintf(&b, "  user         %s\n", login.User)
 	shown := login.Password
 	if login.Password == unknownPassword {
-		shown = "was shown when it was made; \"" + p.name + " up --new-password\" makes another"
+		shown = "was shown when it was made; \"" + typed + " up --new-password" + more + "\" makes another"
 	}
 	fmt.Fprintf(&b, "  password     %s\n", shown)
 	for _, address := range fromOutside(status.Monitoring) {
 		fmt.Fprintf(&b, "  monitoring   %s\n", address)
 	}
 	if len(status.Remotes) == 0 {
-		fmt.Fprintf(&b, "  hub          none; \"%s up --hub URL --creds FILE\" joins one\n", p.name)
+		fmt.Fprintf(&b, "  hub          none; \"%s up --hub URL --creds FILE%s\" joins one\n", typed, more)
 	}
 	for _, r := range status.Remotes {
 		fmt.Fprintf(&b, "  hub          %s\n", remoteState(r))
@@ -80,13 +82,22 @@ In Go, with github.com/edgebus-io/edgebus/client:
 
   conn, err := client.Connect(ctx, "%[2]s", client.UserPassword("%[3]s", "%[4]s"))
 
-"%[1]s device add sensor-1" lets a device in that may do less.
-`, p.typed(), address, login.User, login.Password)
-	io.WriteString(p.stdout, b.String())
+"%[1]s device add sensor-1%[5]s" lets a device in that may do less.
+`, typed, address, login.User, login.Password, more)
+	_, err := io.WriteString(p.stdout, b.String())
+	return err
 }
 
 // unknownPassword stands where a password goes that is not known any more.
 const unknownPassword = "PASSWORD"
+
+// known is the password, if it is known.
+func (n *newSecret) known() string {
+	if n.Password == unknownPassword {
+		return ""
+	}
+	return n.Password
+}
 
 // remoteState is a sentence about a hub.
 func remoteState(r daemon.RemoteStatus) string {
@@ -113,5 +124,24 @@ func (p *program) typed() string {
 			return p.name
 		}
 	}
-	return own
+	return shellWord(own)
+}
+
+// plainWord is a word that a shell takes as it is.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9@%+=:,./_-]+$`)
+
+// shellWord is a word as it is typed.
+func shellWord(text string) string {
+	if plainWord.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// dirTyped is the option that finds a site again, if it takes one.
+func dirTyped(c *invocation, s site) string {
+	if !c.IsTyped("dir") {
+		return ""
+	}
+	return " --dir " + shellWord(s.dir)
 }

@@ -48,6 +48,10 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
+Type=notify
+# After "edgebus upgrade" it is another process that speaks.
+NotifyAccess=all
+WatchdogSec=30
 ExecStart=` + unitWord(program) + ` -c ` + unitWord(s.config()) + `
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
@@ -61,9 +65,18 @@ ProtectHome=read-only
 ReadWritePaths=` + unitWord(s.dir) + `
 PrivateDevices=yes
 PrivateTmp=no
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
+UMask=0077
+ProtectClock=yes
 ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
 RestrictSUIDSGID=yes
 LockPersonality=yes

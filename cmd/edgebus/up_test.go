@@ -4,11 +4,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -247,6 +250,111 @@ func TestAddressesOfOtherMachinesComeFirst(t *testing.T) {
 	} {
 		if got := strings.Join(fromOutside(strings.Fields(row.in)), " "); got != row.want {
 			t.Errorf("%s: %s, want %s", row.in, got, row.want)
+		}
+	}
+}
+
+func TestUpTellsProgramsAsJSON(t *testing.T) {
+	dir := siteDir(t)
+	p := start(t, edgebusBinary, "", nil, "up", "--foreground", "--json", "--dir", dir, "-a", "127.0.0.1", "-p", "-1", "-m", "-1").until(`\n}\n`)
+	var first, second upResult
+	if err := json.Unmarshal([]byte(p.stdout.String()), &first); err != nil || first.User != "admin" || len(first.Clients) != 1 || first.PID != p.cmd.Process.Pid {
+		t.Fatalf("%v: %+v", err, first)
+	}
+	step{name: "the password", args: []string{"pub", "-s", first.Clients[0], "--user", "admin", "--password", first.Password, "a", "b"}, stderr: ".*Published.*"}.run(t, "")
+	if second = asJSON[upResult](t, 0, "up", "--dir", dir); second.Password != "" || second.User != "admin" || second.PID != first.PID {
+		t.Errorf("%+v", second)
+	}
+	asJSON[newSecret](t, 0, "device", "add", "s-1", "--dir", dir)
+	if gone := asJSON[newSecret](t, 0, "device", "revoke", "s-1", "--dir", dir); gone.Name != "s-1" || !gone.Applied {
+		t.Errorf("%+v", gone)
+	}
+}
+
+// typist runs edgebus on a terminal, which the program script makes; what is written to it is typed.
+func typist(t *testing.T, args ...string) (p *process, keys io.Writer) {
+	t.Helper()
+	script, err := exec.LookPath("script")
+	if err != nil || runtime.GOOS != "linux" {
+		t.Skip("NO script of util-linux here, which would make a terminal")
+	}
+	p = &process{t: t, stdout: new(lockedBuffer), stderr: new(lockedBuffer), ended: make(chan struct{})}
+	p.cmd = exec.CommandContext(t.Context(), script, "-qec", edgebusBinary+" "+strings.Join(args, " "), os.DevNull)
+	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	keys, err = p.cmd.StdinPipe()
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.cmd.Wait()
+		p.code = p.cmd.ProcessState.ExitCode()
+		close(p.ended)
+	}()
+	t.Cleanup(func() { p.cmd.Process.Kill(); <-p.ended })
+	return p, keys
+}
+
+func TestQuestionOfUpIsEndedByInterrupt(t *testing.T) {
+	dir := siteDir(t)
+	p, keys := typist(t, "up", "--foreground", "--dir", dir, "-a", "127.0.0.1", "-p", "-1", "-m", "-1")
+	p.until("Hub to join")
+	io.WriteString(keys, "\x03")
+	if r := p.wait(); r.code == 0 {
+		t.Error(r)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is there, %v", dir, err)
+	}
+}
+
+func TestUpAsksForAHubOnATerminal(t *testing.T) {
+	dir := siteDir(t)
+	p, keys := typist(t, "up", "--foreground", "--dir", dir, "-a", "127.0.0.1", "-p", "-1", "-m", "-1")
+	p.until("Hub to join")
+	io.WriteString(keys, "127.0.0.1:1\n")
+	p.until("its credentials")
+	io.WriteString(keys, "\n")
+	p.until(`hub +nats-leaf://127\.0\.0\.1:1 is down`)
+	io.WriteString(keys, "\x03")
+	if r := p.wait(); r.code != 0 {
+		t.Error(r)
+	}
+}
+
+func TestCommandsThatChangeASiteWaitForEachOther(t *testing.T) {
+	u := firstUp(t)
+	held, err := site{u.dir}.lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := start(t, edgebusBinary, "", nil, "device", "add", "s-1", "--dir", u.dir)
+	soon, cancel := context.WithTimeout(t.Context(), 2*askEvery)
+	defer cancel()
+	if _, err := (site{u.dir}).lock(soon); err == nil || !strings.Contains(err.Error(), "another command is changing") {
+		t.Errorf("a second lock: %v", err)
+	}
+	select {
+	case <-waiting.ended:
+		t.Fatalf("it did not wait: %v", waiting.wait())
+	default:
+	}
+	held()
+	if r := waiting.wait(); r.code != 0 {
+		t.Error(r)
+	}
+}
+
+func TestPathOfASiteIsInWhatIsToBeTyped(t *testing.T) {
+	u := firstUp(t)
+	if !strings.Contains(u.stdout.String(), edgebusBinary+" device add sensor-1 --dir "+u.dir+`" lets`) {
+		t.Error(u.stdout.String())
+	}
+	for in, want := range map[string]string{"/a/b-1.2": "/a/b-1.2", "/a b": "'/a b'", "it's": `'it'\''s'`, "": "''"} {
+		if got := shellWord(in); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
 		}
 	}
 }

@@ -12,7 +12,7 @@ func (p *program) usage() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nUsage: %s [options]             run the bus\n       %s COMMAND [options]     one of the tools below\n\nCommands:\n", p.name, p.name)
 	for _, row := range commands() {
-		fmt.Fprintf(&b, "    %-9s %-17s %s\n", row.name, row.arguments, row.summary)
+		fmt.Fprintf(&b, "    %-11s %-17s %s\n", row.name, row.arguments, row.summary)
 	}
 	fmt.Fprintf(&b, "\n\"%s help COMMAND\" tells more of one.\n", p.name)
 	help := serveHelp
@@ -49,11 +49,20 @@ func (p *program) commandUsage(row *command, cmd *tool) string {
 	return b.String() + "\n"
 }
 
-// flagUsage is one flag's line: names, what value it takes, what it does, where else it may
-// be set and what it is otherwise.
+// flagUsage is one flag's line.
 func flagUsage(f option) string {
+	names, value, text := flagParts(f)
+	left := strings.Join(names, ", ")
+	if value != "" {
+		left += " " + value
+	}
+	return fmt.Sprintf("    %-28s %s\n", left, text)
+}
+
+// flagParts are what there is to say of a flag: names, what value it takes, what it does, where else it may
+// be set and what it is otherwise.
+func flagParts(f option) (names []string, value, text string) {
 	about := f.about()
-	var names []string
 	for _, name := range about.names() {
 		if len(name) == 1 {
 			names = append([]string{"-" + name}, names...)
@@ -61,17 +70,15 @@ func flagUsage(f option) string {
 			names = append(names, "--"+name)
 		}
 	}
-	left := strings.Join(names, ", ")
-	text := about.Usage
+	text = about.Usage
 	if f.takesValue() {
-		value := "VALUE"
+		value = "VALUE"
 		// A word in backquotes names the value, as in the standard library's flag package.
 		if _, rest, ok := strings.Cut(text, "`"); ok {
 			if word, _, ok := strings.Cut(rest, "`"); ok {
 				value, text = word, strings.ReplaceAll(text, "`", "")
 			}
 		}
-		left += " " + value
 	}
 	var notes []string
 	if len(about.EnvVars) > 0 {
@@ -83,7 +90,7 @@ func flagUsage(f option) string {
 	if len(notes) > 0 {
 		text += " (" + strings.Join(notes, "; ") + ")"
 	}
-	return fmt.Sprintf("    %-28s %s\n", left, text)
+	return names, value, text
 }
 
 // Where the server listens unless it is told depends on the name that it was started with.
