@@ -5,6 +5,9 @@
 // is told as stories: the three libraries obey the same commands (driver_test.go), and what each
 // reports of its own accord must be the same with both servers, line by line.
 //
+// nats.go and our own SDK together, on gateways with a hub above them, have servers killed, stopped and
+// reloaded and lines cut (chaos_test.go): every message that a PONG has confirmed arrives or is counted.
+//
 // It is a module of its own, so that clients are no dependency of edgebus. The server runs as
 // a process, built from the tree above. install.sh brings what is missing; where CI is "true"
 // an absent peer is a failure, elsewhere a skip that says so.
