@@ -6,7 +6,7 @@ VERSION := $(shell ./scripts/version.sh)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := build
-.PHONY: help run build test test-short test-long test-arm fuzz bench bench-compare lint demo dist clean
+.PHONY: help run build test test-short test-long test-arm fuzz bench bench-compare lint demo dist packages reproducible clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,7 @@ test-short: ## the inner loop: unit tests without the slow ones; under a minute
 test-long: ## the tests many times, long fuzzing, every ARM: hours (REPEAT=20 FUZZTIME=10m)
 	@./scripts/test-long.sh
 
-test-arm: ## the unit suite on ARM v6, v7 and arm64 under qemu-user
+test-arm: ## the unit suite and the core of the peers on ARM v6, v7 and arm64 under qemu-user
 	@./scripts/test-arm.sh
 
 fuzz: ## each fuzz target for FUZZTIME (default 1m)
@@ -44,8 +44,14 @@ lint: ## gofmt, vet and the repository's own rules
 demo: ## server, publisher of this machine's readings and a live table together; Ctrl-C ends it (DEMO_SECONDS=n: by itself)
 	@./scripts/demo.sh
 
-dist: ## release binaries for Linux on ARM v6, v7, arm64 and amd64, with checksums
-	@./scripts/cross-compile.sh
+dist: ## release binaries for twelve kinds of machine, with checksums: make dist TARGETS="linux-armv6"
+	@./scripts/cross-compile.sh $(TARGETS)
+
+packages: ## Debian packages for amd64, arm64, armhf (from ARM v6 on) and armel, with checksums (TARGETS="armhf")
+	@./scripts/package.sh $(TARGETS)
+
+reproducible: ## the release binaries from two clones, which must have the same bytes (TARGETS="linux-armv6")
+	@./scripts/reproducible.sh $(TARGETS)
 
 clean:
 	rm -rf build dist

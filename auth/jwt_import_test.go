@@ -53,9 +53,9 @@ func TestPrivateExportsNeedAToken(t *testing.T) {
 			return f.activation(to, jwt.Service, "svc.>", func(a *jwt.ActivationClaims) { a.Expires = time.Now().Add(-time.Minute).Unix() }, nil)
 		}, nil, false},
 		{"revoked", func(f, to, _ *member) string { return f.activation(to, jwt.Service, "svc.>", nil, nil) },
-			func(f, to *member) { f.claims.Exports[0].Revoke(to.key) }, false},
+			func(f, to *member) { f.claims.Exports[0].RevokeAt(to.key, time.Now().Add(time.Minute)) }, false},
 		{"all revoked", func(f, to, _ *member) string { return f.activation(to, jwt.Service, "svc.>", nil, nil) },
-			func(f, _ *member) { f.claims.Exports[0].Revoke(jwt.All) }, false},
+			func(f, _ *member) { f.claims.Exports[0].RevokeAt(jwt.All, time.Now().Add(time.Minute)) }, false},
 		{"revoked earlier", func(f, to, _ *member) string { return f.activation(to, jwt.Service, "svc.>", nil, nil) },
 			func(f, to *member) { f.claims.Exports[0].RevokeAt(to.key, time.Now().Add(-time.Hour)) }, true},
 	} {

@@ -53,7 +53,7 @@ func TestUserJWTsAreAcceptedAndRefused(t *testing.T) {
 			creds: func(c *Credentials) { c.Type = MQTT }},
 		{name: "unknown type among others", user: func(u *jwt.UserClaims) { u.AllowedConnectionTypes.Add("CARRIER_PIGEON", "STANDARD") }},
 		{name: "unknown types only", user: func(u *jwt.UserClaims) { u.AllowedConnectionTypes.Add("CARRIER_PIGEON") }, why: "not known"},
-		{name: "revoked by name", account: func(a *jwt.AccountClaims) { a.Revoke("*") }, why: "revoked"},
+		{name: "revoked by name", account: func(a *jwt.AccountClaims) { a.RevokeAt("*", time.Now().Add(time.Minute)) }, why: "revoked"},
 		{name: "revoked before", account: func(a *jwt.AccountClaims) { a.RevokeAt("*", time.Now().Add(-time.Hour)) }},
 		{name: "proxy", user: func(u *jwt.UserClaims) { u.ProxyRequired = true }, why: "proxy"},
 		{name: "not at this time", user: func(u *jwt.UserClaims) {

@@ -70,6 +70,37 @@ first() {
 	return 1
 }
 
+# sha256 FILE...: their sums, in the form of sha256sum, which not every system has.
+sha256() {
+	if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi
+}
+
+# results WORD LOG: how many tests ended with PASS, FAIL or SKIP.
+results() {
+	grep -acE "^[[:space:]]*--- $1: " "$2" || true
+}
+
+# told LOG ARGUMENTS...: go test, verbose into a log in build/. Shown are each package's result, each peer
+# that a test left out, what a package that failed printed, and how many tests there were, those in tests
+# included.
+told() {
+	local log=build/$1 status=0
+	shift
+	go test "$@" -v >"$log" 2>&1 || status=$?
+	grep -aE '^(ok|FAIL|\?)[[:space:]]' "$log" | grep -av 'no test files' || true
+	grep -aE '^[[:space:]]*SKIPPED ' "$log" || true
+	printf '%d tests passed, %d failed, %d skipped' "$(results PASS "$log")" "$(results FAIL "$log")" "$(results SKIP "$log")"
+	[ "$(results SKIP "$log")" = 0 ] || printf '; their reasons are in %s' "$log"
+	echo
+	if [ "$status" -ne 0 ]; then
+		echo "--- from $log:"
+		# A package's lines end with its result: those before ok are let go.
+		awk '/^(ok|\?)[ \t]/ { lines = ""; next } { lines = lines $0 "\n" } /^FAIL[ \t]/ { printf "%s", lines; lines = "" } END { printf "%s", lines }' "$log" |
+			grep -avE '^[[:space:]]*(=== |--- (PASS|SKIP))|^PASS$' | tail -n 400
+	fi
+	return "$status"
+}
+
 # modules: the folders with a go.mod of their own, the root's first.
 modules() {
 	echo .

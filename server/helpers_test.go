@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for what must come.
-const patience = 5 * time.Second
+const patience = 15 * time.Second
 
 // A rig is a server on a free port, with the parts it stands on.
 type rig struct {

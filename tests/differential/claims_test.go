@@ -12,7 +12,7 @@ import (
 const (
 	issuedAt  = 1700000000
 	longAgo   = 1700000100
-	farAhead  = 4000000000
+	farAhead  = int64(4000000000) // more than an int holds on 32 bits
 	unlimited = -1
 )
 

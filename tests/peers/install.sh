@@ -5,6 +5,7 @@
 #   nats-server v2.9.10   likewise, as an older hub and leaf; Debian's package is that version
 #   libnats, gcc          Debian packages, where apt-get may be used (as root)
 #   nats.js               by npm into tests/peers/js/node_modules; node and npm as Debian packages
+#   qemu-user             a Debian package: edgebus itself, built for ARM, among the others
 #
 # What is there already is left alone. It ends with 0 when the reference server is there: the tests
 # say aloud which client they leave out. With CI=true a missing one is a failure.
@@ -60,10 +61,18 @@ install_javascript() {
 	(cd tests/peers/js && npm ci --no-audit --no-fund --loglevel=error) && javascript
 }
 
+install_emulator() {
+	first qemu-arm-static qemu-arm >/dev/null && return 0
+	echo "peers: installing qemu-user"
+	debian qemu-user-static || debian qemu-user
+}
+
 install_server "$version" tests/.cache || missing+=("nats-server $version")
 install_server "$old" "tests/.cache/$old" || missing+=("nats-server $old")
 install_library || missing+=("libnats (Debian: gcc libc6-dev libnats-dev)")
 install_javascript || missing+=("nats.js (Debian: nodejs npm, then npm ci in tests/peers/js)")
+
+install_emulator || missing+=("qemu-arm (Debian: qemu-user-static)")
 
 for each in ${missing[@]+"${missing[@]}"}; do
 	echo "peers: MISSING $each" >&2

@@ -32,15 +32,30 @@ const OldVersion = "v2.9.10"
 var build struct {
 	once sync.Once
 	path string
-	dir  string
 	err  error
+}
+
+// built are the folders of what was built here, one for each kind that a test has asked for.
+var built struct {
+	mu      sync.Mutex
+	folders []string
+}
+
+func buildFolder() (string, error) {
+	folder, err := os.MkdirTemp("", "edgebus-test-")
+	if err == nil {
+		built.mu.Lock()
+		defer built.mu.Unlock()
+		built.folders = append(built.folders, folder)
+	}
+	return folder, err
 }
 
 // Main is for TestMain: it runs the tests and removes what was built for them.
 func Main(m *testing.M) {
 	code := m.Run()
-	if build.dir != "" {
-		os.RemoveAll(build.dir)
+	for _, folder := range built.folders {
+		os.RemoveAll(folder)
 	}
 	os.Exit(code)
 }
@@ -58,6 +73,8 @@ func Binary(t testing.TB, kind Kind) string {
 		return reference(t, ReferenceVersion, findReference)
 	case Old:
 		return reference(t, OldVersion, findOld)
+	case EdgebusARM:
+		return emulated(t)
 	}
 	if path := os.Getenv("EDGEBUS_BINARY"); path != "" {
 		return path
@@ -91,10 +108,11 @@ func Absent(t testing.TB, what, why string) {
 }
 
 func buildEdgebus() {
-	if build.dir, build.err = os.MkdirTemp("", "edgebus-test-"); build.err != nil {
+	var folder string
+	if folder, build.err = buildFolder(); build.err != nil {
 		return
 	}
-	build.path = filepath.Join(build.dir, "edgebus")
+	build.path = filepath.Join(folder, "edgebus")
 	// As it is released: what tests measure is then what people run.
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", build.path, "./cmd/edgebus")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
