@@ -307,9 +307,7 @@ func TestGarbageEndsOnlyTheLink(t *testing.T) {
 				w.try(c.text)
 				w.ended()
 				s.links(0)
-				if log := s.log.String(); !strings.Contains(log, c.remedy) {
-					t.Errorf("the log does not say %q:\n%s", c.remedy, log)
-				}
+				eventually(t, "the log says "+c.remedy, func() bool { return strings.Contains(s.log.String(), c.remedy) })
 				joinAsLeaf(t, s, leafConnect, packed).sync()
 			})
 		})
