@@ -15,6 +15,8 @@ static natsOptions *options;
 static natsConnection *nc;
 static volatile bool leaving, ended;
 static char bearer[16384];
+static char keys[4096];        // the file that holds the seed, and the JWT of credentials
+static volatile bool unlucky; // sign would have been misunderstood
 
 static void say(const char *kind, const char *what, const char *text) {
     flockfile(stdout);
@@ -91,6 +93,45 @@ static natsStatus sign_nothing(char **why, unsigned char **signature, int *lengt
     return NATS_OK;
 }
 
+// line_of finds the line of the keys' file that begins like this, or the one behind another.
+static bool line_of(const char *start, const char *behind, char *line, int size) {
+    FILE *f = fopen(keys, "r");
+    bool next = behind == NULL, found = false;
+    while (f != NULL && !found && fgets(line, size, f) != NULL) {
+        line[strcspn(line, "\r\n")] = 0;
+        found = next && strncmp(line, start, strlen(start)) == 0;
+        next = next || strcmp(line, behind) == 0;
+    }
+    if (f != NULL)
+        fclose(f);
+    return found;
+}
+
+static natsStatus read_jwt(char **jwt, char **why, void *closure) {
+    static char line[16384];
+    if (!line_of("ey", "-----BEGIN NATS USER JWT-----", line, sizeof line))
+        return NATS_NOT_FOUND;
+    *jwt = strdup(line);
+    return NATS_OK;
+}
+
+// sign does what libnats does with files of keys, but for one thing: libnats 3.4.1 takes a signature whose
+// first byte is zero, one of 256, for none and leaves it out of CONNECT. Then this fails before anything
+// is sent, and enter begins anew, with another nonce; a reconnect does so by itself.
+static natsStatus sign(char **why, unsigned char **signature, int *length, const char *nonce, void *closure) {
+    char seed[256];
+    if (!line_of("SU", NULL, seed, sizeof seed))
+        return NATS_NOT_FOUND;
+    natsStatus s = nats_Sign(seed, nonce, signature, length);
+    if (s == NATS_OK && (*signature)[0] == 0) {
+        free(*signature);
+        *signature = NULL;
+        unlucky = true;
+        return NATS_ERR;
+    }
+    return s;
+}
+
 static void fresh(const char *url) {
     natsOptions_Create(&options);
     natsOptions_SetURL(options, url);
@@ -109,10 +150,14 @@ static natsStatus set(const char *what, const char *a, const char *b) {
         return natsOptions_SetUserInfo(options, a, b);
     if (strcmp(what, "token") == 0)
         return natsOptions_SetToken(options, a);
-    if (strcmp(what, "nkey") == 0)
-        return natsOptions_SetNKeyFromSeed(options, a, b);
-    if (strcmp(what, "creds") == 0)
-        return natsOptions_SetUserCredentialsFromFiles(options, a, NULL);
+    if (strcmp(what, "nkey") == 0) {
+        snprintf(keys, sizeof keys, "%s", b);
+        return natsOptions_SetNKey(options, a, sign, NULL);
+    }
+    if (strcmp(what, "creds") == 0) {
+        snprintf(keys, sizeof keys, "%s", a);
+        return natsOptions_SetUserCredentialsCallbacks(options, read_jwt, NULL, sign, NULL);
+    }
     if (strcmp(what, "bearer") == 0) {
         snprintf(bearer, sizeof bearer, "%s", a);
         return natsOptions_SetUserCredentialsCallbacks(options, give_jwt, NULL, sign_nothing, NULL);
@@ -161,7 +206,11 @@ static void leave(void) {
 }
 
 static void enter(void) {
-    natsStatus s = natsConnection_Connect(&nc, options);
+    natsStatus s;
+    do {
+        unlucky = false;
+        s = natsConnection_Connect(&nc, options);
+    } while (s != NATS_OK && unlucky);
     if (s == NATS_OK) {
         say("=", "connected", "");
         return;
