@@ -11,9 +11,13 @@ cd "$(dirname "$0")/.."
 command -v go >/dev/null || { echo "check: needs Go, the version in go.mod or newer" >&2; exit 1; }
 mkdir -p build
 
-# cross GOOS GOARCH: everything compiles there. `make test-long` does all targets of a release.
-cross() {
-	GOOS=$1 GOARCH=$2 CGO_ENABLED=0 go build ./...
+# builds compiles everything for systems other than this one, `make test-long` for all of a release. For ARM
+# with the tests, where a number that is too large for 32 bits is found, and a binary that must keep to its size.
+builds() {
+	scripts/cross-compile.sh --vet linux-armv6 &&
+		GOOS=windows GOARCH=amd64 CGO_ENABLED=0 go build ./... &&
+		GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go build ./... &&
+		DIST=build/dist scripts/cross-compile.sh linux-armv6
 }
 
 # Packages in which goroutines can meet: those that import sync, themselves or in their tests. The
@@ -50,26 +54,23 @@ peers() {
 }
 
 step "gofmt, vet, tidy" scripts/lint.sh
-# With tests: a number that is too large for 32 bits is found here.
-step "builds for linux/arm v6, tests as well" scripts/cross-compile.sh --vet linux-armv6
-step "builds for windows/amd64" cross windows amd64
-step "builds for darwin/arm64" cross darwin arm64
-step "a release binary for arm v6: static, within its size" env DIST=build/dist scripts/cross-compile.sh linux-armv6
-
 # Before the tests: transcripts are played against the reference server as well.
 if ! tests/peers/install.sh; then
 	leave_out "some of the peers" "tests/peers/install.sh could not bring all of them; it says which above"
 fi
+# What needs processors only and no time of its own.
+beside "builds for linux/arm v6, windows/amd64 and darwin/arm64" builds
+# By number and not by time: a busy machine that stops late is taken for a finding.
+beside "some inputs for each fuzz target" env FUZZTIME="${FUZZTIME:-3000x}" scripts/fuzz.sh
 step "tests" told tests.log -timeout 8m ./...
 if compiler; then
 	step "tests under the race detector" raced
 else
 	leave_out "tests under the race detector" "no C compiler here (Debian: apt-get install gcc libc6-dev)"
 fi
-# By number and not by time: a busy machine that stops late is taken for a finding.
-step "some inputs for each fuzz target" env FUZZTIME="${FUZZTIME:-3000x}" scripts/fuzz.sh
 step "modules beside the main one" other_modules
 step "demo: server, publisher and subscriber together" env DEMO_SECONDS=4 scripts/demo.sh
 step "unit suite on ARM, short form" scripts/test-arm.sh --short
 step "real peers" peers
+together
 closing

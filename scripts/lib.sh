@@ -20,6 +20,37 @@ step() {
 	fi
 }
 
+# beside NAME COMMAND...: begins a step that gets what the following ones leave of the processors. together
+# waits for it and tells.
+beside_names=()
+beside_pids=()
+beside() {
+	local name=$1
+	shift
+	mkdir -p build
+	(
+		renice -n 19 "$BASHPID" >/dev/null 2>&1 || true
+		"$@"
+	) >"build/beside-${#beside_pids[@]}.log" 2>&1 </dev/null &
+	beside_names+=("$name")
+	beside_pids+=($!)
+}
+
+# together waits for the steps that run beside the others.
+together() {
+	local i
+	for i in "${!beside_pids[@]}"; do
+		step "${beside_names[$i]}" ended "$i"
+	done
+}
+
+ended() {
+	local status=0
+	wait "${beside_pids[$1]}" || status=$?
+	cat "build/beside-$1.log"
+	return "$status"
+}
+
 # leave_out WHAT WHY: says aloud that something is not checked. In CI that is a failure.
 leave_out() {
 	left_out+=("$1: $2")

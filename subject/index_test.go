@@ -422,6 +422,9 @@ func heap() uint64 {
 }
 
 func TestAFilterCostsLittle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hundreds of thousands of filters take a while")
+	}
 	for _, c := range []struct {
 		name   string
 		filter func(i int) string
