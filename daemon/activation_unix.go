@@ -23,6 +23,9 @@ func (in *Inheritance) adopt(fd int, name string, heir bool) error {
 		in.elder = conn
 		return err
 	}
+	if listens, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN); err == nil && listens == 0 {
+		return errors.New("nobody listens on it: a socket unit needs Accept=no and ListenStream")
+	}
 	ln, err := net.FileListener(file)
 	if err != nil {
 		return fmt.Errorf("nobody listens on it: %w", err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -59,11 +60,17 @@ func (d *Daemon) controls() map[string]func(args json.RawMessage) (any, error) {
 
 // A control is the socket and those who serve it.
 type control struct {
-	path     string
-	made     os.FileInfo // of the socket: what is at path may be another server's by the end
-	listener net.Listener
-	calls    sync.WaitGroup
-	ended    chan struct{} // closed when nobody is accepted any more
+	// Set when made, never written again.
+	path string
+	room chan struct{} // for calls
+	ops  map[string]func(json.RawMessage) (any, error)
+
+	doors, calls sync.WaitGroup // who accepts; who is answered
+
+	mu       sync.Mutex
+	made     os.FileInfo  // of the socket: what is at path may be another server's by the end; under mu
+	listener net.Listener // under mu
+	closed   bool         // under mu
 }
 
 // listenControl makes the socket, if there is to be one. It comes into its place by a rename, with its mode
@@ -85,60 +92,89 @@ func (d *Daemon) listenControl() error {
 			return fail(fmt.Errorf("another server is running with %s: stop it, or name another path", path))
 		}
 	}
-	aside, err := os.MkdirTemp(filepath.Dir(path), ".edgebus")
-	if err != nil {
-		return fail(fmt.Errorf("%w (the folder must be there, and the server must be allowed to write to it)", err))
-	}
-	defer os.RemoveAll(aside)
-	made := filepath.Join(aside, "s")
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
+	listener, made, err := makeControl(path)
 	if err != nil {
 		return fail(err)
 	}
+	d.control = &control{path: path, room: make(chan struct{}, controlCalls), ops: d.controls(), made: made, listener: listener}
+	return nil
+}
+
+// makeControl puts a socket at path, in the place of one that is there.
+func makeControl(path string) (net.Listener, os.FileInfo, error) {
+	aside, err := os.MkdirTemp(filepath.Dir(path), ".edgebus")
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w (the folder must be there, and the server must be allowed to write to it)", err)
+	}
+	defer os.RemoveAll(aside)
+	at := filepath.Join(aside, "s")
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: at, Net: "unix"})
+	if err != nil {
+		return nil, nil, err
+	}
 	listener.SetUnlinkOnClose(false) // it moves
-	c := &control{path: path, listener: listener, ended: make(chan struct{})}
-	if err = os.Chmod(made, controlMode); err == nil {
-		if c.made, err = os.Lstat(made); err == nil {
-			err = os.Rename(made, path)
+	var made os.FileInfo
+	if err = os.Chmod(at, controlMode); err == nil {
+		if made, err = os.Lstat(at); err == nil {
+			err = os.Rename(at, path)
 		}
 	}
 	if err != nil {
 		listener.Close()
-		return fail(err)
+		return nil, nil, err
 	}
-	d.control = c
-	return nil
+	return listener, made, nil
 }
 
 // serveControl answers until closeControl.
 func (d *Daemon) serveControl() {
+	if c := d.control; c != nil {
+		listener := c.listener
+		c.doors.Go(func() { c.serve(listener, d.logger) })
+	}
+}
+
+// serve answers those who come to a listener until it is closed.
+func (c *control) serve(listener net.Listener, logger *slog.Logger) {
+	for {
+		c.room <- struct{}{}
+		conn, err := listener.Accept()
+		if err == nil {
+			c.calls.Go(func() {
+				defer func() { <-c.room }()
+				answerControl(conn, c.ops)
+			})
+			continue
+		}
+		<-c.room
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		logger.Warn("The control socket could not be accepted from", "error", err) // no descriptor left, most likely
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// renewControl makes the socket anew if it is gone: a program that took our place has put its own there, and
+// did not live.
+func (d *Daemon) renewControl() error {
 	c := d.control
 	if c == nil {
-		return
+		return nil
 	}
-	d.controlServing = true
-	ops := d.controls()
-	go func() {
-		defer close(c.ended)
-		room := make(chan struct{}, controlCalls)
-		for {
-			room <- struct{}{}
-			conn, err := c.listener.Accept()
-			switch {
-			case errors.Is(err, net.ErrClosed):
-				return
-			case err != nil: // no descriptor left, most likely
-				d.logger.Warn("The control socket could not be accepted from", "error", err)
-				time.Sleep(100 * time.Millisecond)
-				<-room
-				continue
-			}
-			c.calls.Go(func() {
-				defer func() { <-room }()
-				answerControl(conn, ops)
-			})
-		}
-	}()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if info, err := os.Lstat(c.path); c.closed || err == nil && os.SameFile(info, c.made) {
+		return nil
+	}
+	listener, made, err := makeControl(c.path)
+	if err != nil {
+		return err
+	}
+	c.listener.Close()
+	c.listener, c.made = listener, made
+	c.doors.Go(func() { c.serve(listener, d.logger) })
+	return nil
 }
 
 // answerControl is one connection of the socket.
@@ -180,16 +216,17 @@ func (d *Daemon) closeControl() error {
 	if c == nil {
 		return nil
 	}
+	c.mu.Lock()
+	c.closed = true
 	if info, err := os.Lstat(c.path); err == nil && os.SameFile(info, c.made) {
 		if err := os.Remove(c.path); err != nil {
 			d.logger.Warn("The control socket could not be removed", "error", err)
 		}
 	}
 	err := c.listener.Close()
-	if d.controlServing {
-		<-c.ended
-		c.calls.Wait()
-	}
+	c.mu.Unlock()
+	c.doors.Wait()
+	c.calls.Wait()
 	return err
 }
 

@@ -72,8 +72,7 @@ type Daemon struct {
 	monitorListener net.Listener
 	monitorServing  bool // the listener is the pages'
 
-	control        *control // nil: there is no control socket
-	controlServing bool
+	control *control // nil: there is no control socket
 
 	inheritance *Inheritance // set by Inherits; nil: there is none
 	notifier    *notifier    // nil: nobody wants to hear
@@ -81,6 +80,7 @@ type Daemon struct {
 
 	upgrading  atomic.Bool // a new program is being started
 	handedOver atomic.Bool // it has taken our place
+	handing    sync.Mutex  // held while it is tried, and while stop removes what is put back if it fails; above mu
 
 	// Written by Run and Reload, read by anyone.
 	system atomic.Pointer[system.System] // nil: there is no system account
@@ -136,6 +136,9 @@ func FromLoaded(l *Loaded) (*Daemon, error) {
 func (d *Daemon) Inherits(in *Inheritance) {
 	d.inheritance = in
 	d.notifier = openNotifier(in.notify, d.logger)
+	if in.elder != nil { // until it gives its place up, our end is not the service's
+		d.notifier.fallSilent()
+	}
 }
 
 // Logger is the log of the process.

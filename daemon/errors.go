@@ -30,6 +30,9 @@ var (
 	ErrNoServer = errors.New("no server is running")
 )
 
+// errStops: nothing is begun any more.
+var errStops = errors.New("the server stops")
+
 // errTooWide: a socket that somebody else has made is open to more than the configuration lets in.
 var errTooWide = errors.New("can be reached by other machines, and only this one may connect")
 

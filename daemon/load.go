@@ -82,6 +82,16 @@ func load(path string, override func(*Options), memory int64) (*Loaded, error) {
 	return l, nil
 }
 
+// ControlSocket is the socket that the configuration file at path names; empty: it names none, or cannot be
+// read. Mistakes in other keys do not matter: a server that was started before them runs behind it.
+func ControlSocket(path string) string {
+	var named struct {
+		Path string `conf:"control_socket"`
+	}
+	config.Load(path, &named, nil) // which knows no other keys, and says so
+	return named.Path
+}
+
 // settle fills defaults in and lets every part look at its options.
 func (l *Loaded) settle() OptionErrors {
 	o := &l.Options

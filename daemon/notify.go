@@ -19,7 +19,7 @@ type notifier struct {
 	conn net.Conn
 
 	mu     sync.Mutex
-	mute   bool   // another process speaks for the service now; under mu
+	mute   bool   // another process speaks for the service; under mu
 	status string // as told last; under mu
 }
 
@@ -96,6 +96,16 @@ func (n *notifier) fallSilent() {
 	}
 	n.mu.Lock()
 	n.mute = true
+	n.mu.Unlock()
+}
+
+// speakUp ends the silence of a process that speaks for the service now.
+func (n *notifier) speakUp() {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	n.mute = false
 	n.mu.Unlock()
 }
 

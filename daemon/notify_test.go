@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"bufio"
 	"errors"
 	"net"
 	"os"
@@ -95,6 +96,56 @@ func TestSupervisorHearsOfEachStep(t *testing.T) {
 		t.Errorf("at the end it hears %q", said)
 	}
 	r.mustEnd(t)
+}
+
+// The end of a server that was to take another's place is not the end of the service.
+func TestSupervisorHearsNothingOfAPlaceThatIsNotGivenUp(t *testing.T) {
+	s := supervise(t)
+	elder, ours := net.Pipe()
+	d, err := New(Options{Port: randomPort, Log: LogOptions{Stderr: new(page)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Inherits(&Inheritance{notify: s.path, elder: ours})
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(t.Context()) }()
+	elder.SetDeadline(time.Now().Add(patience))
+	if line, err := bufio.NewReader(elder).ReadString('\n'); err != nil || !strings.HasPrefix(line, "ready") {
+		t.Errorf("it says %q, %v", line, err)
+	}
+	elder.Close()
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "has kept it") {
+		t.Errorf("Run: %v", err)
+	}
+	if said := s.hear(t, time.Millisecond); said != "" { // it would be there by now
+		t.Errorf("the supervisor hears %q", said)
+	}
+}
+
+func TestWatchdogOfNoTimeIsFedAsOftenAsItCanBe(t *testing.T) {
+	s := supervise(t)
+	r := mustRunUnder(t, s, 1, Options{})
+	s.until(t, "WATCHDOG=1")
+	r.Stop()
+	s.until(t, "STOPPING=1")
+	r.mustEnd(t)
+}
+
+// What a socket unit with Accept=yes hands over is one client.
+func TestOnlySocketsThatAreListenedOnAreTaken(t *testing.T) {
+	mine, theirs, err := socketPair(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mine.Close()
+	defer theirs.Close()
+	fd, err := duplicate(theirs.(*net.TCPConn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := new(Inheritance).adopt(fd, "clients", false); err == nil || !strings.Contains(err.Error(), "Accept=no") {
+		t.Errorf("a connection is taken for a door: %v", err)
+	}
 }
 
 // A loop that does not turn any more starves the watchdog, although all others do.

@@ -114,7 +114,12 @@ func (d *Daemon) stop() error {
 			return d.engine.Shutdown(ctx)
 		}},
 		{"accounts", func() error { d.directory.Close(); return nil }},
-		{"pid file", func() error { d.removePid(); return nil }},
+		{"pid file", func() error {
+			d.handing.Lock()
+			defer d.handing.Unlock()
+			d.removePid()
+			return nil
+		}},
 		{"control socket", d.closeControl},
 	} {
 		if err := s.do(); err != nil {

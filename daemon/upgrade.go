@@ -97,6 +97,13 @@ type heir struct {
 
 // handOver starts a program and gives it everything. After an error it is gone.
 func (d *Daemon) handOver(file string) (*Upgrade, error) {
+	d.handing.Lock()
+	defer d.handing.Unlock()
+	select {
+	case <-d.ending: // stop may have removed already what we would put in place again
+		return nil, errStops
+	default:
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	watched := make(chan struct{})
 	go func() { // a server that stops does not wait for its heir
@@ -135,6 +142,9 @@ func (d *Daemon) handOver(file string) (*Upgrade, error) {
 		if again := d.writePid(); again != nil {
 			d.logger.Error("The pid file could not be written anew", "error", again)
 		}
+		if again := d.renewControl(); again != nil {
+			d.logger.Error("The control socket could not be made anew: that takes a restart", "error", again)
+		}
 		return nil, err
 	}
 	d.notifier.fallSilent()
@@ -157,7 +167,7 @@ func (h *heir) expect(word string, patience time.Duration) (rest string, err err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "", fmt.Errorf("the new program was not ready within %v", patience)
 	case errors.Is(err, net.ErrClosed):
-		return "", errors.New("the server stops")
+		return "", errStops
 	}
 	select {
 	case how := <-h.ended:
@@ -218,6 +228,7 @@ func (d *Daemon) follow(ctx context.Context) error {
 		return errors.Join(errors.New("upgrade: the server whose place was to be taken has kept it"), err)
 	}
 	d.follows = true
+	d.notifier.speakUp()
 	return nil
 }
 

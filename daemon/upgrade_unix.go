@@ -64,8 +64,8 @@ func (d *Daemon) startHeir(file string) (h *heir, err error) {
 }
 
 // duplicate is a descriptor of a listener's socket that is ours to close.
-func duplicate(ln net.Listener) (fd int, err error) {
-	socket, ok := ln.(syscall.Conn)
+func duplicate(door any) (fd int, err error) {
+	socket, ok := door.(syscall.Conn)
 	if !ok {
 		return -1, errors.New("a door has no socket")
 	}

@@ -14,6 +14,8 @@ const (
 	// watchdogShare of the supervisor's patience passes between two signs of life, as sd_watchdog_enabled(3)
 	// advises.
 	watchdogShare = 2
+	// watchdogLeast is how long it is at the least: who wants to hear more often wants more than is possible.
+	watchdogLeast = time.Millisecond
 	// statusEvery is how often at the most the supervisor is told what goes on.
 	statusEvery = 10 * time.Second
 )
@@ -32,7 +34,7 @@ func (d *Daemon) report(ctx context.Context) {
 // which one loop is stuck looks well from outside, and a part of its clients hear nothing any more: it is
 // better started again.
 func (d *Daemon) feedWatchdog(ctx context.Context, patience time.Duration) {
-	pause := patience / watchdogShare
+	pause := max(patience/watchdogShare, watchdogLeast)
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	rate := meter{}

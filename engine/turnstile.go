@@ -55,7 +55,9 @@ func (t *Turnstile) Enter(from netip.Addr, o TurnstileLimits, now int64) (counte
 
 // takeLocked takes one of the places of this second.
 func (t *Turnstile) takeLocked(from netip.Addr, most int, now int64) bool {
-	if second := now / int64(time.Second); second != t.second || t.shares == nil {
+	// Loops do not read the clock at the same moment: one that is a little behind does not begin the last
+	// second anew.
+	if second := now / int64(time.Second); second > t.second || t.shares == nil {
 		t.second, t.taken, t.shares = second, 0, make(map[netip.Addr]int)
 	}
 	if t.taken >= most || t.shares[from] >= max(1, most/2) {

@@ -68,6 +68,9 @@ func TestTurnstileKeepsPlacesForOthers(t *testing.T) {
 	if n := len(s.shares); n > 10 {
 		t.Errorf("%d addresses are kept", n)
 	}
+	if n := count(int64(time.Second)-1, "192.0.2.5"); n != 0 {
+		t.Errorf("%d were taken by a loop whose clock is behind", n)
+	}
 	o.PerSecond = 1
 	if n := count(int64(9*time.Second), "192.0.2.2"); n != 1 {
 		t.Errorf("%d of 1", n)

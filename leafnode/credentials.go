@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"syscall"
 
 	"github.com/nats-io/nkeys"
 )
@@ -207,7 +208,7 @@ func readSecret(key, name string) ([]byte, error) {
 		}
 		return fmt.Errorf("%w: %s %q cannot be read: %s: %w", errCredentials, key, name, remedy, err)
 	}
-	file, err := os.Open(name)
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // nobody may ever write to a FIFO
 	if err != nil {
 		return nil, explain(err)
 	}

@@ -141,7 +141,7 @@ func spread(over time.Duration, clients int) (pause time.Duration, batch int) {
 	}
 	pause = over / time.Duration(clients)
 	if pause < least {
-		batch = int(int64(least)*int64(clients)/max(1, int64(over))) + 1
+		batch = int(min(int64(clients), int64(least)*int64(clients)/max(1, int64(over)))) + 1
 		pause = least
 	}
 	return min(pause, most), batch

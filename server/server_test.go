@@ -162,6 +162,7 @@ func TestSpread(t *testing.T) {
 		{110 * time.Second, 1100, 100 * time.Millisecond, 1},
 		{100 * time.Second, 100_000, 10 * time.Millisecond, 11},
 		{time.Second, 0, 0, 1},
+		{1, 1000, 10 * time.Millisecond, 1001}, // no more than an int of 32 bits holds
 	} {
 		if pause, batch := spread(c.over, c.clients); pause != c.pause || batch != c.batch {
 			t.Errorf("%d clients over %v: %v, %d; want %v, %d", c.clients, c.over, pause, batch, c.pause, c.batch)

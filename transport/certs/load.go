@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -184,7 +185,8 @@ func (l *loaded) read(key, name string) ([]byte, error) {
 		}
 		return fmt.Errorf("%w: %s %q cannot be read: %s: %w", ErrOptions, key, name, remedy, cause(err))
 	}
-	file, err := os.Open(name)
+	// Nobody may ever write to a FIFO, and it is handshakes that read these files again.
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -192,6 +194,9 @@ func (l *loaded) read(key, name string) ([]byte, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, explain(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s %q is no file but %v: name the file itself", ErrOptions, key, name, info.Mode().Type())
 	}
 	text, err := io.ReadAll(io.LimitReader(file, maxPEM+1))
 	if err != nil {
