@@ -102,17 +102,17 @@ func secureFlags(c *invocation) (options []client.Option, err error) {
 	if (certificate == "") != (key == "") {
 		return nil, usageError("--tlscert and --tlskey belong together")
 	}
+	if strings.Contains(c.String("server"), "tls://") {
+		options = append(options, client.TLS(nil)) // in front: it would take away what the others add
+	}
 	if authority != "" {
 		options = append(options, client.RootCAs(authority))
 	}
 	if certificate != "" {
 		options = append(options, client.ClientCert(certificate, key))
 	}
-	switch {
-	case c.Bool("tlsfirst"):
+	if c.Bool("tlsfirst") {
 		options = append(options, client.TLSFirst())
-	case strings.Contains(c.String("server"), "tls://"):
-		options = append(options, client.TLS(nil))
 	}
 	return options, nil
 }

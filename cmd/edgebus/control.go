@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +14,8 @@ import (
 	"github.com/edgebus-io/edgebus/daemon"
 )
 
-// A site is the folder that "edgebus up" keeps: a configuration and what it includes.
+// A site is a folder with a configuration and what it includes: one that "edgebus up" keeps, or that of a
+// package.
 type site struct {
 	dir string
 }
@@ -21,17 +23,24 @@ type site struct {
 func (s site) config() string  { return filepath.Join(s.dir, "edgebus.conf") }
 func (s site) devices() string { return filepath.Join(s.dir, "devices.conf") }
 func (s site) uplink() string  { return filepath.Join(s.dir, "uplink.conf") }
-func (s site) socket() string  { return filepath.Join(s.dir, "control.sock") }
+
+// ownSocket is the control socket that up gives a site.
+func (s site) ownSocket() string { return filepath.Join(s.dir, "control.sock") }
+
+// socket is the control socket of the site's server. It reads the configuration.
+func (s site) socket() string {
+	return cmp.Or(daemon.ControlSocket(s.config()), s.ownSocket())
+}
 
 // files are all that up makes, the configuration first: without it there is no site. A killed server has
 // left its socket.
 func (s site) files() []string {
-	return []string{s.config(), s.devices(), s.uplink(), s.socket(), s.lockFile()}
+	return []string{s.config(), s.devices(), s.uplink(), s.ownSocket(), s.lockFile()}
 }
 
 func (s site) lockFile() string { return filepath.Join(s.dir, ".lock") }
 
-// exists reports whether up has been here.
+// exists reports whether there is a configuration.
 func (s site) exists() bool {
 	_, err := os.Lstat(s.config())
 	return err == nil
@@ -49,7 +58,7 @@ func siteOf(c *invocation) (site, error) {
 	switch {
 	case dir != "":
 	case os.Geteuid() == 0:
-		dir = "/etc/edgebus"
+		dir = rootDir
 	default:
 		own, err := os.UserConfigDir()
 		if err != nil {
@@ -64,22 +73,36 @@ func siteOf(c *invocation) (site, error) {
 	return site{dir}, err
 }
 
-// mustExist is for commands that change what up has written.
+// rootDir is the folder of root, and of packages.
+const rootDir = "/etc/edgebus"
+
+// mustExist is for commands that need a configuration.
 func (s site) mustExist() error {
-	if s.exists() {
+	_, err := os.Lstat(s.config())
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%w: try sudo", err)
 	}
-	return fmt.Errorf("there is no %s; \"edgebus up\" writes one, --dir names another folder", s.config())
+	remedy := "\"edgebus up\" writes one, --dir names another folder"
+	if _, err := os.Lstat(rootDir); err == nil && os.Geteuid() > 0 && s.dir != rootDir {
+		remedy += "; for the one in " + rootDir + " try sudo"
+	}
+	return fmt.Errorf("there is no %s; %s", s.config(), remedy)
 }
 
 // controlPatience is how long a server may take for what it is asked.
 const controlPatience = 10 * time.Second
 
 // status asks the running server what it is. The error is daemon.ErrNoServer if there is none.
-func (s site) status(ctx context.Context) (status daemon.Status, err error) {
+func (s site) status(ctx context.Context) (daemon.Status, error) { return statusAt(ctx, s.socket()) }
+
+// statusAt is status for who asks again and again: it does not look the socket up.
+func statusAt(ctx context.Context, socket string) (status daemon.Status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, controlPatience)
 	defer cancel()
-	answer, err := daemon.Control(ctx, s.socket(), "status", nil)
+	answer, err := daemon.Control(ctx, socket, "status", nil)
 	if err == nil {
 		err = json.Unmarshal(answer, &status)
 	}
@@ -107,40 +130,37 @@ func (s site) check() error {
 	return nil
 }
 
-// change replaces one file and applies it. What cannot be applied is taken back.
-func (s site) change(ctx context.Context, path string, content []byte) (running bool, err error) {
-	before, err := os.ReadFile(path)
-	if err != nil {
+// change writes one file, which need not be there yet, and applies it. What seen refuses (nil: nothing), of the
+// configuration with the file, and what cannot be applied is taken back.
+func (s site) change(ctx context.Context, path string, content []byte, seen func(*daemon.Options) error) (running bool, err error) {
+	takeBack := func() error { return os.Remove(path) }
+	switch before, err := os.ReadFile(path); {
+	case err == nil:
+		takeBack = func() error { return writeSecret(path, before) }
+	case !errors.Is(err, os.ErrNotExist):
 		return false, err
 	}
 	if err := writeSecret(path, content); err != nil {
 		return false, err
 	}
-	running, err = s.apply(ctx)
+	if seen != nil {
+		err = s.see(seen)
+	}
+	if err == nil {
+		running, err = s.apply(ctx)
+	}
 	if err != nil {
-		err = errors.Join(err, writeSecret(path, before))
+		err = errors.Join(err, takeBack())
 	}
 	return running, err
 }
 
-// writeSecret writes a file that nobody else may read, as a whole or not at all.
-func writeSecret(path string, content []byte) error {
-	aside, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // its mode is 0600
+// see has a look at the configuration as it is now; one with mistakes is for apply to refuse.
+func (s site) see(look func(*daemon.Options) error) error {
+	loaded, err := daemon.Load(s.config(), nil)
 	if err != nil {
-		return err
+		return nil
 	}
-	_, err = aside.Write(content)
-	if err == nil {
-		err = aside.Sync() // a device that lost power must not have an empty file
-	}
-	if closed := aside.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(aside.Name(), path)
-	}
-	if err != nil {
-		os.Remove(aside.Name())
-	}
-	return err
+	defer loaded.Close()
+	return look(&loaded.Options)
 }

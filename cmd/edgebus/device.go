@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +19,8 @@ import (
 func deviceCommand(p *program) *tool {
 	return &tool{
 		Name: "device",
-		Description: `Says who may connect to the server that "edgebus up" has started, at once and without a restart:
+		Description: `Says who may connect to a server, at once and without a restart: one that "edgebus up" has started, or one
+whose configuration has authorization { include "devices.conf" }:
 
     add NAME       make a user and show its secret, this once
     list           show who may connect
@@ -72,7 +75,7 @@ func (p *program) device(c *invocation) error {
 		return err
 	}
 	defer unlock()
-	list, err := readDevices(s.devices())
+	list, err := s.readDevices()
 	if err != nil {
 		return err
 	}
@@ -95,7 +98,8 @@ type newSecret struct {
 	Seed     string   `json:"seed,omitempty"`
 	Inbox    string   `json:"inbox_prefix,omitempty"`
 	URL      string   `json:"url,omitempty"`
-	Applied  bool     `json:"applied"` // a running server knows it
+	Applied  bool     `json:"applied"`           // a running server knows it
+	Restart  bool     `json:"restart,omitempty"` // it must be started again for devices elsewhere to reach it
 }
 
 func (p *program) deviceAdd(c *invocation, s site, list []deviceEntry) error {
@@ -161,9 +165,26 @@ func (n *newSecret) locate(s site) {
 	if err != nil {
 		return
 	}
-	if addresses := fromOutside(status.Clients); len(addresses) > 0 {
-		n.URL = n.login(addresses[0])
+	addresses := fromOutside(status.Clients)
+	if len(addresses) == 0 {
+		return
 	}
+	n.URL = n.login(addresses[0])
+	// A server that was started when anybody could come in listens on this machine only until it is started
+	// again, unless the configuration says where.
+	s.see(func(o *daemon.Options) error {
+		n.Restart = o.Host == "" && !slices.ContainsFunc(addresses, func(a string) bool { return !onLoopback(a) })
+		return nil
+	})
+}
+
+func onLoopback(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.IsLoopback()
 }
 
 // login is an address with the user's name and password, if it has them.
@@ -181,7 +202,7 @@ func (s site) writeDevices(list []deviceEntry) (running bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return s.change(context.Background(), s.devices(), text)
+	return s.change(context.Background(), s.devices(), text, func(o *daemon.Options) error { return s.counts(o, list) })
 }
 
 func (p *program) showSecret(n *newSecret, took time.Duration, qr bool) {
@@ -205,7 +226,10 @@ func (p *program) showSecret(n *newSecret, took time.Duration, qr bool) {
 	if n.Applied {
 		fmt.Fprintf(&b, "The running server knows it since %v.\n", took.Round(time.Millisecond))
 	} else {
-		b.WriteString("No server is running; it counts from the next \"edgebus up\".\n")
+		b.WriteString("No server is running; it counts from the next start.\n")
+	}
+	if n.Restart {
+		b.WriteString("The server listens on this machine only, as it was started when nobody needed a password: restart it, and\ndevices elsewhere reach it.\n")
 	}
 	if picture, err := qrCode(content); qr && err == nil {
 		b.WriteString("\n" + picture)
@@ -221,6 +245,8 @@ func (p *program) deviceRevoke(c *invocation, s site, list []deviceEntry) error 
 		return fmt.Errorf("there is no device %s; \"%s device list\" shows who there is", name, p.name)
 	case list[at].user.Permissions == nil:
 		return fmt.Errorf("%s may do everything, and without it nobody could; \"%s up --new-password\" gives it another password", name, p.name)
+	case len(list) == 1:
+		return fmt.Errorf("%s is the only one, and where nobody is named anybody may come in: \"%s device add\" another one first", name, p.name)
 	}
 	running, err := s.writeDevices(append(list[:at:at], list[at+1:]...))
 	if err != nil {

@@ -2,13 +2,18 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/edgebus-io/edgebus/daemon"
 )
 
 // devices.conf is a list of users in the configuration's grammar, of which JSON is a part: each entry is a
@@ -125,6 +130,41 @@ func readDevices(path string) (list []deviceEntry, err error) {
 		list, name = append(list, entry), ""
 	}
 	return list, nil
+}
+
+// readDevices reads the site's list, which is empty before the first device.
+func (s site) readDevices() ([]deviceEntry, error) {
+	list, err := readDevices(s.devices())
+	if !errors.Is(err, os.ErrNotExist) {
+		return list, err
+	}
+	if s.check() == nil {
+		return nil, s.notIncluded() // it would miss the file
+	}
+	return nil, nil // what else may be wrong keeps the list from being applied
+}
+
+// notIncluded is the error of a list that would have no effect.
+func (s site) notIncluded() error {
+	return fmt.Errorf(`%[1]s does not read %[2]s, the list of who may connect. Put these lines into %[1]s (in place of an authorization block that is there) and try again:
+  authorization {
+    include "devices.conf"
+  }
+From then on everybody needs a password or a key: whoever connects without one now has to be a device too`, s.config(), filepath.Base(s.devices()))
+}
+
+// counts reports whether everybody of the list is in the configuration.
+func (s site) counts(o *daemon.Options, list []deviceEntry) error {
+	known := make(map[string]bool)
+	for i := range o.Auth.Users {
+		known[cmp.Or(o.Auth.Users[i].NKey, o.Auth.Users[i].User)] = true
+	}
+	for i := range list {
+		if !known[cmp.Or(list[i].user.NKey, list[i].user.User)] {
+			return s.notIncluded()
+		}
+	}
+	return nil
 }
 
 // devicesText is the file with a list.

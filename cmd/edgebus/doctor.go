@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -155,7 +156,11 @@ func (e *examination) configuration() {
 				e.add(isWarning, "configuration", "change this line, or leave it if it is meant", "%s: %s", place, text)
 				continue
 			}
-			e.add(isError, "configuration", "mend this line: the server does not start with it, and a running one does not take it up", "%s", line)
+			remedy := "mend this line: the server does not start with it, and a running one does not take it up"
+			if strings.Contains(line, "there is no file "+site{filepath.Dir(e.path)}.devices()+" ") {
+				remedy = "add the first device, which writes that file: edgebus device add NAME"
+			}
+			e.add(isError, "configuration", remedy, "%s", line)
 		}
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -146,7 +147,24 @@ func (e *examination) startRemedy() string {
 	if e.path == "" {
 		return "start it (\"edgebus up\" makes a first one), or say where it is with --server or -c"
 	}
+	if e.isService() {
+		return "start it: systemctl start edgebus; its log: journalctl -u edgebus"
+	}
 	return "start it: edgebus -c " + e.path
+}
+
+// isService reports whether the machine has a service with the configuration.
+func (e *examination) isService() bool {
+	path, err := filepath.Abs(e.path)
+	if err != nil || !isThere(filepath.Join(e.root, "run/systemd/system")) {
+		return false
+	}
+	for _, folder := range append([]string{ownUnits}, packagedUnits[:]...) {
+		if text, err := os.ReadFile(filepath.Join(e.root, folder, unitName)); err == nil {
+			return strings.Contains(string(text), " -c "+path+"\n") || strings.Contains(string(text), " -c "+unitWord(path)+"\n")
+		}
+	}
+	return false
 }
 
 // readGreeting reads INFO. The error says what came instead.

@@ -40,13 +40,13 @@ func (p *program) down(c *invocation) error {
 		return nil
 	}
 	if err := s.isUps(); err != nil {
-		return err
+		return fmt.Errorf("%w; \"systemctl stop edgebus\" or what else has started its server stops it", err)
 	}
 	interrupted, stop := withInterrupt()
 	defer stop()
 	ctx, cancel := context.WithTimeout(interrupted, stopTime)
 	defer cancel()
-	if v := systemd(); v != nil && v.owns(s) {
+	if v := p.supervisor(); v != nil && v.owns(s) {
 		if err := v.stop(ctx, c.Bool("purge")); err != nil {
 			return err
 		}
@@ -69,8 +69,12 @@ func (p *program) down(c *invocation) error {
 	return nil
 }
 
-// isUps keeps --purge from a folder of somebody else's: up writes all three files.
+// isUps keeps up and down from a folder of somebody else's, such as a package's: up writes all three files and
+// has the socket beside them.
 func (s site) isUps() error {
+	if socket := s.socket(); socket != s.ownSocket() {
+		return fmt.Errorf("%s was not written by \"edgebus up\": its control_socket is %q", s.config(), socket)
+	}
 	for _, path := range []string{s.devices(), s.uplink()} {
 		if _, err := os.Lstat(path); err != nil {
 			return fmt.Errorf("%s was not written by \"edgebus up\": there is no %s beside it", s.config(), filepath.Base(path))
@@ -81,13 +85,14 @@ func (s site) isUps() error {
 
 // stop stops the running server, if there is one, and waits until it has.
 func (s site) stop(ctx context.Context) (stopped bool, err error) {
-	if _, err := daemon.Control(ctx, s.socket(), "stop", nil); errors.Is(err, daemon.ErrNoServer) {
+	socket := s.socket()
+	if _, err := daemon.Control(ctx, socket, "stop", nil); errors.Is(err, daemon.ErrNoServer) {
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
 	for tick := time.NewTicker(askEvery); ; {
-		if _, err := s.status(ctx); errors.Is(err, daemon.ErrNoServer) {
+		if _, err := statusAt(ctx, socket); errors.Is(err, daemon.ErrNoServer) {
 			return true, nil
 		}
 		select {

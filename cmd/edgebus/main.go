@@ -58,6 +58,7 @@ type program struct {
 	name           string // argv[0] without folder: prefix of errors, as operators know it
 	stdin          *os.File
 	stdout, stderr io.Writer
+	service        *supervisor // nil: that of this machine
 }
 
 // exitError is an error with an exit code of its own. A nil error prints nothing.

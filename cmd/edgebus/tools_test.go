@@ -182,6 +182,21 @@ func TestCheckOfAConnection(t *testing.T) {
 	}
 }
 
+func TestAuthorityIsBelievedWhereTheURLAsksForTLS(t *testing.T) {
+	cert, key := certificate(t, time.Now().Add(300*24*time.Hour))
+	b := startBus(t, "--tls", "--tlscert", cert, "--tlskey", key)
+	_, host, _ := strings.Cut(b.url, "://")
+	secure := "tls://" + host
+	for _, server := range []string{"nats://" + host, secure} {
+		if r := run(t, "", "pub", "-s", server, "--tlsca", cert, "a", "b"); r.code != 0 {
+			t.Errorf("%s: %v", server, r)
+		}
+	}
+	if r := run(t, "", "pub", "-s", secure, "a", "b"); r.code == 0 || !strings.Contains(r.stderr, "unknown authority") {
+		t.Errorf("a certificate that nobody has signed is believed: %v", r)
+	}
+}
+
 func TestPasswordHashLogsIn(t *testing.T) {
 	r := run(t, "correct horse\n", "passwd", "--cost", "4")
 	hash := strings.TrimSpace(r.stdout)

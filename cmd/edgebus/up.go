@@ -51,6 +51,16 @@ func (p *program) up(c *invocation) error {
 	if err != nil {
 		return err
 	}
+	ctx, stop := withInterrupt()
+	defer stop()
+	v := p.supervisor()
+	if c.Bool("foreground") {
+		v = nil
+	}
+	if err := s.mayBeUps(ctx, v); err != nil {
+		return err
+	}
+	stop()
 	var draft *siteDraft
 	if !s.exists() {
 		// It may ask, which Ctrl-C ends at once: nothing is written yet, and signals are not ours yet.
@@ -58,7 +68,7 @@ func (p *program) up(c *invocation) error {
 			return err
 		}
 	}
-	ctx, stop := withInterrupt()
+	ctx, stop = withInterrupt()
 	defer stop()
 	login, err := p.prepare(ctx, c, s, draft)
 	if err != nil {
@@ -76,7 +86,7 @@ func (p *program) up(c *invocation) error {
 	} else if !errors.Is(err, daemon.ErrNoServer) {
 		return err
 	}
-	if v := systemd(); v != nil && !c.Bool("foreground") {
+	if v != nil {
 		if err := v.install(ctx, s); err != nil {
 			return err
 		}
@@ -112,30 +122,41 @@ func (p *program) prepare(ctx context.Context, c *invocation, s site, draft *sit
 			return nil, usageError("--%s: %s is there already and up leaves it as it is: change that line there", name, s.config())
 		}
 	}
-	if err := s.isOurs(); err != nil {
-		return nil, err
-	}
 	if c.IsSet("hub") {
 		text, err := uplinkText(c.String("hub"), c.String("creds"))
 		if err != nil {
 			return nil, err
 		}
-		if _, err := s.change(ctx, s.uplink(), []byte(text)); err != nil {
+		if _, err := s.change(ctx, s.uplink(), []byte(text), nil); err != nil {
 			return nil, err
 		}
 	}
 	return s.administrator(c)
 }
 
-// isOurs refuses configurations that up cannot work with.
-func (s site) isOurs() error {
+// mayBeUps refuses, before anything is written, a machine on which the service is somebody else's, and
+// configurations that up cannot work with. v may be nil.
+func (s site) mayBeUps(ctx context.Context, v *supervisor) error {
+	if v != nil {
+		if _, err := s.status(ctx); errors.Is(err, daemon.ErrNoServer) || !s.exists() {
+			if err := v.mayInstall(s); err != nil {
+				return err
+			}
+		}
+	}
+	if !s.exists() {
+		return nil
+	}
+	if err := s.isUps(); err != nil {
+		return fmt.Errorf("%w; start it with its service or \"edgebus -c\", or say --dir", err)
+	}
 	loaded, err := daemon.Load(s.config(), nil)
 	if err != nil {
 		return err
 	}
 	defer loaded.Close()
-	if loaded.Options.ControlSocket != s.socket() {
-		return fmt.Errorf("%s was not written by \"edgebus up\", or its control_socket is not %q: start it with \"edgebus -c\", or say --dir", s.config(), s.socket())
+	if loaded.Options.ControlSocket != s.ownSocket() {
+		return fmt.Errorf("%s has no control_socket any more: put control_socket: %q there", s.config(), s.ownSocket())
 	}
 	return nil
 }
@@ -275,6 +296,7 @@ const (
 
 // settled waits until every hub is joined or says why not.
 func (s site) settled(ctx context.Context, status daemon.Status) daemon.Status {
+	socket := s.socket()
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	for tick := time.NewTicker(askEvery); ; {
@@ -290,7 +312,7 @@ func (s site) settled(ctx context.Context, status daemon.Status) daemon.Status {
 		case <-ctx.Done():
 			return status
 		}
-		if next, err := s.status(ctx); err == nil {
+		if next, err := statusAt(ctx, socket); err == nil {
 			status = next
 		}
 	}
@@ -298,10 +320,11 @@ func (s site) settled(ctx context.Context, status daemon.Status) daemon.Status {
 
 // awaitUp waits for a service that was started.
 func (s site) awaitUp(ctx context.Context, tell tellFunc) error {
+	socket := s.socket()
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for tick := time.NewTicker(askEvery); ; {
-		status, err := s.status(ctx)
+		status, err := statusAt(ctx, socket)
 		if err == nil {
 			return tell(ctx, status)
 		}

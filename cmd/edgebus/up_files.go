@@ -40,7 +40,7 @@ authorization {
 leafnodes {
   include "uplink.conf"
 }
-`, d.host, d.port, d.monitorPort, s.socket())
+`, d.host, d.port, d.monitorPort, s.ownSocket())
 }
 
 const uplinkHead = `# The hub that this server joins. Written by "edgebus up --hub URL --creds FILE".

@@ -12,8 +12,9 @@ import (
 
 // A supervisor is systemd, or what a test has in its place.
 type supervisor struct {
-	folder string // of units
-	run    func(ctx context.Context, args ...string) error
+	folder   string   // of units that people and up write; they hide those of the same name in packaged
+	packaged []string // folders of units that packages bring
+	run      func(ctx context.Context, args ...string) error
 }
 
 const unitName = "edgebus.service"
@@ -27,13 +28,26 @@ func systemd() *supervisor {
 	if err != nil {
 		return nil
 	}
-	return &supervisor{folder: "/etc/systemd/system", run: func(ctx context.Context, args ...string) error {
+	return &supervisor{folder: ownUnits, packaged: packagedUnits[:], run: func(ctx context.Context, args ...string) error {
 		output, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(output)))
 		}
 		return nil
 	}}
+}
+
+const ownUnits = "/etc/systemd/system"
+
+// packagedUnits are where systemd looks behind ownUnits (systemd.unit(5)).
+var packagedUnits = [...]string{"/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
+
+// supervisor is what runs services here; nil: nothing.
+func (p *program) supervisor() *supervisor {
+	if p.service != nil {
+		return p.service
+	}
+	return systemd()
 }
 
 func (v *supervisor) unit() string { return filepath.Join(v.folder, unitName) }
@@ -101,10 +115,34 @@ func (v *supervisor) owns(s site) bool {
 // errOtherUnit: a unit of the name is there and is none of ours.
 var errOtherUnit = errors.New("is there and runs something else: remove it, or use --foreground")
 
+// errPackaged: the service is there without up.
+var errPackaged = errors.New(`is the service of a package, and up would hide it: "systemctl enable --now edgebus" starts it, "edgebus device add NAME" says who may connect`)
+
+// mayInstall reports whether a unit of the site would take nobody's place.
+func (v *supervisor) mayInstall(s site) error {
+	if v.owns(s) {
+		return nil
+	}
+	for _, folder := range v.packaged {
+		if path := filepath.Join(folder, unitName); isThere(path) {
+			return fmt.Errorf("%s %w", path, errPackaged)
+		}
+	}
+	if isThere(v.unit()) {
+		return fmt.Errorf("%s %w", v.unit(), errOtherUnit)
+	}
+	return nil
+}
+
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // install writes the unit and starts it, now and with the machine.
 func (v *supervisor) install(ctx context.Context, s site) error {
-	if _, err := os.Lstat(v.unit()); err == nil && !v.owns(s) {
-		return fmt.Errorf("%s %w", v.unit(), errOtherUnit)
+	if err := v.mayInstall(s); err != nil {
+		return err
 	}
 	program, err := os.Executable()
 	if err != nil {

@@ -135,6 +135,31 @@ func TestUpgradeThatFailsChangesNothing(t *testing.T) {
 	step{name: "it still can", args: []string{"upgrade", "--control", f.socket}, stdout: ".*serves now in place of.*"}.run(t, "")
 }
 
+// A program that dies when it has been given everything leaves nothing that the old server lacks.
+func TestUpgradeThatFailsAtTheEndIsUndone(t *testing.T) {
+	f := startField(t, "")
+	program := file(t, "program", fmt.Sprintf("#!/bin/sh\nfd=$((2 + LISTEN_FDS))\neval \"echo ready v9 >&$fd; read -r go <&$fd\"\nrm %s\necho 1 > %s\nexit 3\n", f.socket, f.pid))
+	if err := os.Chmod(program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		step{name: "upgrade", args: []string{"upgrade", program, "--control", f.socket}, code: 1, stderr: ".*has ended before it was ready \\(exit status 3\\).*the running server goes on\n"}.run(t, "")
+		if status, err := f.status(); err != nil || status.PID != f.cmd.Process.Pid {
+			t.Fatalf("the control socket has %+v, %v", status, err)
+		}
+		if content, err := os.ReadFile(f.pid); err != nil || string(content) != strconv.Itoa(f.cmd.Process.Pid) {
+			t.Errorf("the pid file has %q: %v", content, err)
+		}
+	}
+	step{name: "stop", args: []string{"--signal", "term=" + f.pid}}.run(t, "")
+	if r := f.wait(); r.code != 0 {
+		t.Error(r)
+	}
+	if _, err := os.Lstat(f.socket); err == nil {
+		t.Error("the control socket is left behind")
+	}
+}
+
 // The service belongs to the new process from when it is ready, and the old one has nothing to say any more.
 func TestSupervisorFollowsAnUpgrade(t *testing.T) {
 	notify := filepath.Join(filepath.Dir(socketPath(t)), "n")

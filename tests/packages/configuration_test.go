@@ -143,6 +143,34 @@ func offered(content string) string {
 	return b.String()
 }
 
+// handWritten takes the other way that the comment offers: users in place of the include.
+func handWritten(t *testing.T, content string) string {
+	t.Helper()
+	block := regexp.MustCompile(`(?ms)^#   users: \[$.*?^#   \]\n`).FindString(content)
+	if block == "" || strings.Count(content, include) != 1 {
+		t.Fatal("the configuration offers no users, or no include in whose place they are")
+	}
+	return strings.Replace(content, "#"+include, strings.ReplaceAll(block, "#   ", "#  "), 1)
+}
+
+const include = "  include \"devices.conf\"\n"
+
+// The easiest way is the include: with the list that `edgebus device add` writes it lets devices in.
+func TestOfferedIncludeTakesTheListOfDevices(t *testing.T) {
+	path, folder := defaults(t, func(content string) string {
+		return strings.Replace(content, "#authorization {\n#"+include+"#}\n", "authorization {\n"+include+"}\n", 1)
+	})
+	output(t, nil, process.Binary(t, process.Edgebus), "device", "add", "sensor-1", "--dir", folder)
+	loaded, err := daemon.Load(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loaded.Close()
+	if users := loaded.Options.Auth.Users; len(users) != 1 || users[0].User != "sensor-1" || len(loaded.Warnings) > 0 {
+		t.Errorf("users %v, warnings %q", users, loaded.Warnings)
+	}
+}
+
 // What the comments offer is right when the # is taken away and the blanks are filled in.
 func TestOffersOfDefaultConfigurationLoad(t *testing.T) {
 	hash, err := daemon.HashPassword("secret", 4)
@@ -150,7 +178,7 @@ func TestOffersOfDefaultConfigurationLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	path, _ := defaults(t, func(content string) string {
-		content = strings.ReplaceAll(offered(content), "$2a$11$...", hash)
+		content = strings.ReplaceAll(offered(handWritten(t, content)), "$2a$11$...", hash)
 		// They need files: TLS and credentials have samples and tests of their own.
 		content = regexp.MustCompile(`(?s)tls \{.*?\n\}\n`).ReplaceAllString(content, "")
 		return regexp.MustCompile(`, credentials: "[^"]*"`).ReplaceAllString(content, "")
@@ -168,7 +196,7 @@ func TestOffersOfDefaultConfigurationLoad(t *testing.T) {
 
 // A password that was not filled in lets nobody in: the file is refused.
 func TestBlankPasswordIsRefused(t *testing.T) {
-	path, _ := defaults(t, offered)
+	path, _ := defaults(t, func(content string) string { return offered(handWritten(t, content)) })
 	if loaded, err := daemon.Load(path, nil); err == nil {
 		loaded.Close()
 		t.Error("a configuration with $2a$11$... for a password is taken")
