@@ -24,6 +24,12 @@ func TestAccountsOutliveAClockThatIsWrong(t *testing.T) {
 		}
 	})
 	p := d.operator
+	// Its own timer asks the clock and tells too, under this lock.
+	set := func(clock func() time.Time) {
+		p.changing.Lock()
+		defer p.changing.Unlock()
+		told, p.now = nil, clock
+	}
 	in := func(years int) func() time.Time {
 		return func() time.Time { return time.Now().Round(0).AddDate(years, 0, 0) }
 	}
@@ -39,7 +45,7 @@ func TestAccountsOutliveAClockThatIsWrong(t *testing.T) {
 		{in(0), false, "set back"},
 		{func() time.Time { return time.Unix(5, 0) }, false, "1970 again"},
 	} {
-		p.now = c.clock
+		set(c.clock)
 		p.expire()
 		_, slow, err := d.Authenticate(m.user(nil, nil))
 		if slow != nil {
@@ -54,14 +60,16 @@ func TestAccountsOutliveAClockThatIsWrong(t *testing.T) {
 	}
 	// Nobody has to come in for that.
 	for _, years := range []int{10, 0} {
-		told, p.now = nil, in(years)
+		set(in(years))
 		p.expire()
+		p.changing.Lock()
 		if want := []bool{years == 0}; !slices.Equal(told, want) {
 			t.Errorf("%d years ahead: told %v", years, told)
 		}
+		p.changing.Unlock()
 	}
 	p.remove(m.key) // for good, whatever the clock says
-	p.now = in(-1)
+	set(in(-1))
 	p.expire()
 	if !p.isExpired(p.loaded(m.key), p.now()) {
 		t.Error("an account that was removed is in force again")

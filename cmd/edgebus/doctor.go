@@ -68,9 +68,10 @@ type examination struct {
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	root  string // where proc is
 
-	answers  bool // the server has greeted us
-	wantAuth bool // and asks for credentials or TLS
-	told     bool // its pages have said how it is with the hubs
+	answers  bool   // the server has greeted us
+	id       string // by its greeting
+	wantAuth bool   // and asks for credentials or TLS
+	told     bool   // its pages have said how it is with the hubs
 	findings []finding
 }
 

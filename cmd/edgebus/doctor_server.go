@@ -27,6 +27,7 @@ const maxGreeting = 64 << 10
 
 // A greeting is what is read of a server's INFO.
 type greeting struct {
+	ServerID     string `json:"server_id"`
 	ServerName   string `json:"server_name"`
 	Version      string `json:"version"`
 	AuthRequired bool   `json:"auth_required"`
@@ -93,7 +94,7 @@ func (e *examination) server(ctx context.Context) error {
 	case name != "" && hello.ServerName != name:
 		e.add(isError, "port", "stop the other one, or choose another port for this one", "%s is taken by another server, %q, and not by %q", at, clean(hello.ServerName, 64), name)
 	default:
-		e.answers, e.wantAuth = true, hello.AuthRequired || hello.TLSRequired
+		e.answers, e.wantAuth, e.id = true, hello.AuthRequired || hello.TLSRequired, hello.ServerID
 		e.add(isWell, "port", "", "%s is server %q (NATS %s)", at, clean(hello.ServerName, 64), clean(hello.Version, 32))
 		e.login(ctx, at)
 	}
@@ -232,6 +233,10 @@ func (e *examination) pages(ctx context.Context) {
 	var v varzPage
 	if err := from.get(ctx, "/varz", &v); err != nil {
 		e.add(isWarning, "pages", "start the server with -m 8222, or say where its pages are with --monitor, so that it can be looked into", "%v", err)
+		return
+	}
+	if e.id != "" && v.ServerID != e.id {
+		e.add(isWarning, "pages", "say with --monitor where the pages of this server are, or start it with -m", "%s shows another server, %q", from.at.Host, clean(v.ServerName, 64))
 		return
 	}
 	e.load(&v)
