@@ -145,6 +145,9 @@ func (c *Conn) firstConnect(ctx context.Context) (*line, error) {
 		if !c.options.retryFirst || ctx.Err() != nil {
 			return nil, err
 		}
+		if f := c.options.onError; f != nil {
+			f(nil, nil, err) // by ourselves: there is nobody yet who calls handlers
+		}
 		if !pause.wait(ctx) {
 			return nil, errors.Join(err, ctx.Err())
 		}

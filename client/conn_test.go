@@ -108,11 +108,16 @@ func TestFirstConnectRetriesUntilTheServerIsThere(t *testing.T) {
 		n.set("one:4222", true)
 		time.AfterFunc(time.Minute, func() { n.set("one:4222", false) })
 		go func() { (<-n.peers).hello(plainInfo) }()
-		conn, err := Connect(t.Context(), "one", Dialer(n.dial), RetryFirstConnect(), ReconnectWait(time.Second, 8*time.Second))
+		failures := 0
+		conn, err := Connect(t.Context(), "one", Dialer(n.dial), RetryFirstConnect(), ReconnectWait(time.Second, 8*time.Second),
+			OnError(func(_ *Conn, _ *Subscription, err error) { failures++ }))
 		if err != nil {
 			t.Fatal(err)
 		}
 		conn.Close()
+		if attempts := len(n.dialled()); failures != attempts-1 {
+			t.Errorf("%d attempts, and %d failures are told", attempts, failures)
+		}
 		// 1, 2, 4, 8, 8, ... seconds, each less up to a half.
 		if n := len(n.dialled()); n < 9 || n > 20 {
 			t.Errorf("%d attempts in a minute", n)

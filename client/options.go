@@ -160,7 +160,7 @@ func NoReconnect() Option {
 }
 
 // RetryFirstConnect makes Connect try until its context ends, for programs that start
-// together with their server.
+// together with their server. Each round of attempts that fails is told to OnError.
 func RetryFirstConnect() Option {
 	return func(o *options) error { o.retryFirst = true; return nil }
 }
@@ -219,7 +219,8 @@ func Dialer(dial func(ctx context.Context, network, address string) (net.Conn, e
 }
 
 // OnError is told of what has no caller to return to: permission violations, messages dropped
-// by a slow subscription (which is then not nil), failed attempts to reconnect.
+// by a slow subscription (which is then not nil), failed attempts to reconnect. Of those of
+// RetryFirstConnect Connect tells before it returns: there is no connection then, it is nil.
 func OnError(f func(*Conn, *Subscription, error)) Option {
 	return func(o *options) error { o.onError = f; return nil }
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -85,6 +86,14 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return thousands(int64(n)) + " " + what + "s"
+}
+
+// perSecond shows a rate, a slow one with a decimal: a sensor that speaks once a second is not silent.
+func perSecond(rate float64) string {
+	if rate > 0 && rate < 9.95 {
+		return strconv.FormatFloat(rate, 'f', 1, 64)
+	}
+	return thousands(int64(math.Round(rate)))
 }
 
 // thousands writes 1234567 as 1,234,567.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -157,6 +158,10 @@ func connectHint(err error) error {
 		return fmt.Errorf("%w; is the bus running there? \"edgebus\" starts one, --server names another", err)
 	case errors.Is(err, client.ErrAuthorization):
 		return fmt.Errorf("%w; say --user and --password, or --token", err)
+	case errors.Is(err, client.ErrTLSMissing):
+		return errors.New("the server asks for TLS: say --server tls://..., and --tlsca FILE if its authority is your own")
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return fmt.Errorf("%w; that is --tlsca FILE here", err)
 	}
 	return err
 }

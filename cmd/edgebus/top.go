@@ -229,13 +229,13 @@ func (t *topTable) text() string {
 	fmt.Fprintf(&b, "%s  %s, up %s  CPU %.0f%%  memory %s  %s  slow consumers %d\n", clean(t.Server, 40), clean(t.Version, 20), t.Uptime, t.CPU,
 		volume(float64(t.Mem)), t.Time.Local().Format("15:04:05"), t.Slow)
 	fmt.Fprintf(&b, "in %s msgs/s, %s/s   out %s msgs/s, %s/s   %s, %s, %s\n\n",
-		thousands(int64(t.InRate)), volume(t.InBytesRate), thousands(int64(t.OutRate)), volume(t.OutBytesRate),
+		perSecond(t.InRate), volume(t.InBytesRate), perSecond(t.OutRate), volume(t.OutBytesRate),
 		plural(t.Connections, "connection"), plural(t.LeafNodes, "leaf link"), plural(int(t.Subs), "subscription"))
 	fmt.Fprintf(&b, "%6s %-21s %-18s %-14s %5s %9s %9s %10s %9s %10s %9s\n", "CID", "ADDRESS", "NAME", "USER", "SUBS", "PENDING", "IN/S", "BYTES/S", "OUT/S", "BYTES/S", "RTT")
 	for i := range t.Rows {
 		r := &t.Rows[i]
 		fmt.Fprintf(&b, "%6d %-21s %-18s %-14s %5d %9s %9s %10s %9s %10s %9s\n", r.CID, r.Address, clean(r.Name, 18), clean(r.User, 14), r.Subscriptions,
-			volume(float64(r.PendingBytes)), thousands(int64(r.InRate)), volume(r.InBytesRate), thousands(int64(r.OutRate)), volume(r.OutBytesRate), r.RTT)
+			volume(float64(r.PendingBytes)), perSecond(r.InRate), volume(r.InBytesRate), perSecond(r.OutRate), volume(r.OutBytesRate), r.RTT)
 	}
 	if more := t.Connections - len(t.Rows); more > 0 {
 		fmt.Fprintf(&b, "%d more: --rows shows them\n", more)

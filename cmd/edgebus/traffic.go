@@ -180,7 +180,7 @@ func (t *trafficCount) table(now time.Time, rows int) *trafficTable {
 // text is the table for people.
 func (t *trafficTable) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s msgs/s, %s/s on %s\n\n", t.Time.Format("15:04:05"), thousands(int64(t.Rate)), volume(t.Bytes), plural(t.Subjects, "subject"))
+	fmt.Fprintf(&b, "%s  %s msgs/s, %s/s on %s\n\n", t.Time.Format("15:04:05"), perSecond(t.Rate), volume(t.Bytes), plural(t.Subjects, "subject"))
 	fmt.Fprintf(&b, "%-32s %10s %9s %10s %22s  %s\n", "SUBJECT", "MSGS", "MSGS/S", "BYTES/S", "LEAST/MEAN/MOST BYTES", "LAST")
 	for i := range t.Rows {
 		r := &t.Rows[i]

@@ -41,22 +41,21 @@ func main() {
 	defer stop()
 	// A sensor is often switched on before its server, and outlives it: it tries until it is there.
 	conn, err := client.Connect(ctx, *server, client.Name(*name), client.RetryFirstConnect(),
-		client.OnDisconnect(func(_ *client.Conn, err error) { log.Print("no line, readings are kept: ", err) }))
+		client.OnError(func(_ *client.Conn, _ *client.Subscription, err error) { log.Print(err) }),
+		client.OnDisconnect(func(_ *client.Conn, err error) { log.Print("no line, readings wait in memory: ", err) }),
+		client.OnReconnect(func(*client.Conn) { log.Print("back again") }))
 	if err != nil {
 		log.Fatal(err)
 	}
-	ticker := time.NewTicker(*every)
-	defer ticker.Stop()
+	log.Printf("publishing sensors.%s.temperature every %v", *name, *every)
+	tick := time.Tick(*every)
 	for {
-		body, err := json.Marshal(read(time.Now()))
-		if err != nil {
-			log.Fatal(err)
-		}
+		body, _ := json.Marshal(read(time.Now())) // a reading has nothing that JSON cannot hold
 		if err := conn.Publish("sensors."+*name+".temperature", body); err != nil {
 			log.Print("reading lost: ", err)
 		}
 		select {
-		case <-ticker.C:
+		case <-tick:
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 			defer cancel()
