@@ -348,6 +348,15 @@ const mostBlocks = 100
 
 func freePort(t *testing.T) int {
 	t.Helper()
+	ln := listenFree(t)
+	ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+// listenFree listens at a free port. Who listens himself must not close and listen again: a program that
+// another test starts just then has the first listener until it has become that program.
+func listenFree(t *testing.T) net.Listener {
+	t.Helper()
 	claim.mu.Lock()
 	defer claim.mu.Unlock()
 	for range lastPort - firstPort {
@@ -357,12 +366,11 @@ func freePort(t *testing.T) int {
 		port := claim.next
 		claim.next++
 		if ln, err := net.Listen("tcp", address(port)); err == nil {
-			ln.Close()
-			return port
+			return ln
 		}
 	}
 	t.Fatal("no free port")
-	return 0
+	return nil
 }
 
 func claimBlock(t *testing.T) {

@@ -56,10 +56,7 @@ type line struct {
 // newLine is a line to an address.
 func newLine(t *testing.T, target string, w weather) *line {
 	t.Helper()
-	ln, err := net.Listen("tcp", address(freePort(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := listenFree(t)
 	l := &line{addr: ln.Addr().String(), target: target, ln: ln, weather: w}
 	l.wg.Go(l.accept)
 	t.Cleanup(func() {

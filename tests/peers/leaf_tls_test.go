@@ -229,10 +229,7 @@ type firm struct {
 
 func startFirm(t *testing.T, user, password string) *firm {
 	t.Helper()
-	ln, err := net.Listen("tcp", address(freePort(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := listenFree(t)
 	t.Cleanup(func() { ln.Close() })
 	o := &firm{addr: ln.Addr().String()}
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
