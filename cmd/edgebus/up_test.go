@@ -279,7 +279,7 @@ func typist(t *testing.T, args ...string) (p *process, keys io.Writer) {
 		t.Skip("NO script of util-linux here, which would make a terminal")
 	}
 	p = &process{t: t, stdout: new(lockedBuffer), stderr: new(lockedBuffer), ended: make(chan struct{})}
-	p.cmd = exec.CommandContext(t.Context(), script, "-qec", edgebusBinary+" "+strings.Join(args, " "), os.DevNull)
+	p.cmd = exec.CommandContext(t.Context(), script, "-qec", "exec "+edgebusBinary+" "+strings.Join(args, " "), os.DevNull)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	keys, err = p.cmd.StdinPipe()
 	if err == nil {
