@@ -141,8 +141,10 @@ const (
 	featureLevel = "2.10.0"
 
 	// firstPing is when a new connection is sent its first PING, which measures the round trip;
-	// up to a fifth later, so that clients who came together are not asked together.
-	firstPing = 2 * time.Second
+	// up to a fifth later, or up to so much for each connection that is there, so that clients who
+	// come together, as after an outage, are not asked together.
+	firstPing  = 2 * time.Second
+	pingSpread = 2 * time.Millisecond
 
 	// pingGrain is what times of later PINGs are rounded up to when they are a minute or more
 	// apart: idle connections are then looked after in few wake-ups.

@@ -209,6 +209,13 @@ func (s *Server) enter(c *session, limit int) bool {
 	return true
 }
 
+// crowd is how many sessions there are.
+func (s *Server) crowd() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
 // left takes a session that is over out of the list, and accounts for it.
 func (s *Server) left(c *session, why *closing) {
 	if why == closedSlow || why == closedDeadline {

@@ -56,6 +56,36 @@ func TestBusyClientIsPingedOnce(t *testing.T) {
 	}
 }
 
+func TestACrowdThatComesTogetherIsNotPingedTogether(t *testing.T) {
+	set := &settings{Options: Options{PingInterval: 30 * time.Second}, firstPing: 2 * time.Second}
+	for _, c := range []struct {
+		crowd       int
+		most, later time.Duration // all by most, some of them later than later
+	}{
+		{0, 2400 * time.Millisecond, 2300 * time.Millisecond},
+		{10_000, 22 * time.Second, 12 * time.Second},
+		{100_000, 32 * time.Second, 30 * time.Second},
+	} {
+		late := 0
+		for range 1000 {
+			wait := set.firstPingIn(c.crowd)
+			if wait < set.firstPing || wait > c.most {
+				t.Fatalf("of %d the first PING comes after %v", c.crowd, wait)
+			}
+			if wait > c.later {
+				late++
+			}
+		}
+		if late == 0 {
+			t.Errorf("of %d nobody's first PING comes after %v", c.crowd, c.later)
+		}
+	}
+	set.PingInterval = time.Second
+	if wait := set.firstPingIn(10_000); wait > 2*time.Second {
+		t.Errorf("a first PING after %v, where each second brings one", wait)
+	}
+}
+
 func TestPingTimesOfIdleConnectionsGather(t *testing.T) {
 	set, err := newSettings(Options{}, mustDirectory(t))
 	if err != nil {

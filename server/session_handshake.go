@@ -74,9 +74,15 @@ func (s *session) begin(set *settings) {
 	if set.directory.Required() { // who may be silent about itself has to be so in time
 		s.until = now + int64(set.directory.Timeout())
 	}
-	wait := min(set.firstPing, set.PingInterval)
-	s.pingAt = now + int64(wait) + rand.Int64N(int64(wait)/5+1)
+	s.pingAt = now + int64(set.firstPingIn(s.door.server.crowd()))
 	s.arm()
+}
+
+// firstPingIn is when a new connection gets its first PING, by chance, where there are so many.
+func (set *settings) firstPingIn(crowd int) time.Duration {
+	wait := min(set.firstPing, set.PingInterval)
+	spread := min(max(wait/5, time.Duration(crowd)*pingSpread), set.PingInterval)
+	return wait + rand.N(spread+1)
 }
 
 // sayInfo queues an INFO.
