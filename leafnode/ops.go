@@ -382,10 +382,8 @@ func (k *link) doPong() {
 		default:
 		}
 	}
-	if k.receipts.light() {
-		if k.receipts.light() { // or it is our own queue that makes it long
-			k.level.observe(rtt)
-		}
+	if k.receipts.light() { // or it is our own queue that makes it long
+		k.level.observe(rtt)
 	}
 	left, _ := k.receipts.inFlight()
 	k.pace.add(now, flying-left)
