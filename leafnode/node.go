@@ -70,11 +70,7 @@ type Node struct {
 
 	running sync.WaitGroup // of remotes
 
-	lines struct { // of the log that strangers can cause
-		sync.Mutex
-		window      int64
-		count, left int
-	}
+	warnings, details lines // of the log that strangers can cause; one does not take the other's place
 }
 
 // New makes a Node. d says who may join. Every Loop.Local of e must be a lane of b, flushed by e's TurnEnd.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
@@ -115,23 +116,14 @@ func (n *Node) tellTooBig(k *link, m *broker.Msg) {
 		"remedy", "raise max_payload there")
 }
 
-// logLimited writes some of what strangers or publishers can cause as often as they like.
+// logLimited writes some of what strangers or publishers can cause as often as they like. Who only looks
+// what is there, which is for debugging, hides no warning.
 func (n *Node) logLimited(level slog.Level, text string, args ...any) {
-	const lines, window = 20, int64(10 * time.Second)
-	now := engine.Now()
-	n.lines.Lock()
-	if now-n.lines.window >= window {
-		n.lines.window, n.lines.count = now, 0
+	of := &n.details
+	if level >= slog.LevelWarn {
+		of = &n.warnings
 	}
-	n.lines.count++
-	write := n.lines.count <= lines
-	left := n.lines.left
-	if write {
-		n.lines.left = 0
-	} else {
-		n.lines.left++
-	}
-	n.lines.Unlock()
+	write, left := of.may(engine.Now())
 	if !write {
 		return
 	}
@@ -139,6 +131,34 @@ func (n *Node) logLimited(level slog.Level, text string, args ...any) {
 		args = append(args, "more_like_this", left)
 	}
 	n.log.Log(context.Background(), level, text, args...)
+}
+
+// lines bounds how many are written in linesWindow.
+type lines struct {
+	mu          sync.Mutex
+	window      int64 // when it began; under mu
+	count, left int   // written in it, and not written since the last one that was; under mu
+}
+
+const (
+	mostLines   = 20
+	linesWindow = int64(10 * time.Second)
+)
+
+// may decides whether another line is written now, and how many were not since the last one.
+func (l *lines) may(now int64) (write bool, left int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now-l.window >= linesWindow {
+		l.window, l.count = now, 0
+	}
+	if l.count >= mostLines {
+		l.left++
+		return false, 0
+	}
+	l.count++
+	left, l.left = l.left, 0
+	return true, left
 }
 
 // handshakeRemedy says what to do about a leaf's TLS handshake that did not come about, as far as it is known.
