@@ -271,3 +271,28 @@ func compare(from, to *site) string {
 	}
 	return ""
 }
+
+// TestClustersAreForgottenWithTheirLinks: a leaf may call itself as it likes each time.
+func TestClustersAreForgottenWithTheirLinks(t *testing.T) {
+	s := newSite(t, "site", nil)
+	known := func() int {
+		s.n.mu.Lock()
+		defer s.n.mu.Unlock()
+		return len(s.n.origins)
+	}
+	var all []*wire
+	for i := range 3 {
+		all = append(all, joinAsLeaf(t, s, strings.NewReplacer(`"name":"leaf"`, fmt.Sprintf(`"name":"leaf%d"`, i),
+			`"cluster":"leaf"`, fmt.Sprintf(`"cluster":"c%d"`, i/2)).Replace(leafConnect), false))
+	}
+	s.links(3)
+	if n := known(); n != 2 {
+		t.Errorf("%d clusters are known, want 2", n)
+	}
+	all[0].conn.Close()
+	s.links(2)
+	all[2].conn.Close()
+	eventually(t, "one cluster is left", func() bool { return known() == 1 })
+	all[1].conn.Close()
+	eventually(t, "none is left", func() bool { return known() == 0 })
+}

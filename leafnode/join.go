@@ -103,7 +103,7 @@ func (k *link) settle(account *broker.Account) error {
 // enter puts a link into its account: messages and interest cross from now on.
 func (k *link) enter(account *broker.Account) error {
 	n, f := k.node, &k.facts
-	f.origin = n.originOf(f.account, f.cluster)
+	n.enterOrigin(f)
 	k.peer = account.Attach(nil, k, broker.Traits{Remote: true, NoEcho: true, Up: f.hub, Origin: f.origin})
 	k.member = &member{peer: k.peer, hub: f.hub, isolated: f.isolated, filter: k.filter.tell, notify: k.askFlush}
 	now := engine.Now()

@@ -65,7 +65,8 @@ type Node struct {
 	strangers int                        // of them; under mu
 	remotes   []*remote                  // under mu
 	joints    map[*broker.Account]*joint // never removed: their loop subjects stay; under mu
-	origins   map[string]uint32          // by cluster name; under mu
+	origins   map[string]*origin         // by account and cluster, of those that have links; under mu
+	numbered  uint32                     // the newest number of these; under mu
 	empty     chan struct{}              // closed when the last link is gone; nil unless somebody waits; under mu
 
 	running sync.WaitGroup // of remotes
@@ -84,7 +85,7 @@ func New(o Options, b *broker.Broker, e *engine.Engine, d *auth.Directory, log *
 	}
 	n := &Node{
 		broker: b, engine: e, log: log, doors: make(map[*door]bool), links: make(map[*link]bool),
-		joints: make(map[*broker.Account]*joint), origins: make(map[string]uint32),
+		joints: make(map[*broker.Account]*joint), origins: make(map[string]*origin),
 		slowdown: cmp.Or(o.Slowdown, new(auth.Slowdown)), turnstile: cmp.Or(o.Turnstile, new(engine.Turnstile)),
 	}
 	n.install(set)
@@ -336,6 +337,7 @@ func (n *Node) left(k *link, reason error, l lost) {
 	}
 	n.mu.Lock()
 	n.moveLocked(k, nowhere)
+	n.leaveOriginLocked(&k.facts)
 	delete(n.links, k)
 	if len(n.links) == 0 && n.empty != nil {
 		close(n.empty)
@@ -360,25 +362,41 @@ func (n *Node) jointOf(a *broker.Account) *joint {
 	return j
 }
 
-// originOf numbers the clusters of an account: what one of its members sends never goes to another. They
-// are as many as have ever joined, so that there is a bound; beyond it a cluster counts for none.
-func (n *Node) originOf(account, cluster string) uint32 {
-	const maxOrigins = 1 << 16
-	if cluster == "" {
-		return 0
+// An origin is a cluster that has links to an account.
+type origin struct {
+	number uint32
+	links  int
+}
+
+// enterOrigin numbers the cluster that a link comes from: what one of its members sends never goes to another.
+// What a leaf calls itself is kept as long as it has a link, so that these are no more than there are links.
+func (n *Node) enterOrigin(f *facts) {
+	if f.cluster == "" {
+		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	key := account + " " + cluster
-	id := n.origins[key]
-	if id == 0 {
-		if len(n.origins) >= maxOrigins {
-			return 0
-		}
-		id = uint32(len(n.origins) + 1)
-		n.origins[key] = id
+	key := f.account + " " + f.cluster
+	o := n.origins[key]
+	if o == nil {
+		n.numbered = max(n.numbered+1, 1) // 0 is for none
+		o = &origin{number: n.numbered}
+		n.origins[key] = o
 	}
-	return id
+	o.links++
+	f.origin = o.number
+}
+
+func (n *Node) leaveOriginLocked(f *facts) {
+	if f.origin == 0 {
+		return
+	}
+	key := f.account + " " + f.cluster
+	if o := n.origins[key]; o.links > 1 {
+		o.links--
+	} else {
+		delete(n.origins, key)
+	}
 }
 
 // newNonce is what a leaf has to sign.
