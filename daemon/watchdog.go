@@ -83,7 +83,7 @@ func (m *meter) read(count uint64, now time.Time) (perSecond float64) {
 // statusLine is what "systemctl status" shows.
 func (d *Daemon) statusLine(perSecond float64) string {
 	var b strings.Builder
-	clients := d.server.Snapshot().(*server.Snapshot).Connections
+	clients := d.server.Status().Connections
 	fmt.Fprintf(&b, "%d clients, %.0f messages/s", clients, perSecond)
 	if links, _ := d.leaf.Counts(); links > 0 {
 		fmt.Fprintf(&b, ", %d leaf links", links)
