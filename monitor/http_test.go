@@ -340,7 +340,7 @@ func TestServesAndEnds(t *testing.T) {
 	say(t, half, "GET /raftz HTTP/1.1\r\nHo")
 	before := time.Now()
 	shutdown(t, s)
-	if took := time.Since(before); took > time.Second {
+	if took := time.Since(before); took > readHeaderTimeout/2 {
 		t.Errorf("idle connections kept it for %v", took)
 	}
 	for _, c := range []net.Conn{idle, half} {
