@@ -60,7 +60,7 @@ func TestPagesOfLeafLinksHaveTheKeysOfTheReference(t *testing.T) {
 // A hub that is not there is on the page, with why and what to do.
 func TestPageSaysWhyAHubIsNotReached(t *testing.T) {
 	t.Parallel()
-	nobody := address(freePort(t))
+	nobody := address(process.FreePort(t))
 	leaf := layout{kind: process.Edgebus, remotes: []string{remote(nobody)}}.start(t)
 	process.Eventually(t, patience, "the page has a reason", func() bool {
 		var page struct {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -144,9 +143,9 @@ type node struct {
 func (l layout) start(t *testing.T) *node {
 	t.Helper()
 	if l.port == 0 {
-		l.port = freePort(t)
+		l.port = process.FreePort(t)
 	}
-	port, pages := freePort(t), freePort(t)
+	port, pages := process.FreePort(t), process.FreePort(t)
 	if l.name == "" {
 		l.name = fmt.Sprintf("%s-%d", l.kind, port)
 	}
@@ -215,7 +214,7 @@ func (p pair) linkThrough(t *testing.T, w weather) (hub, leaf *node, between *li
 // they would soon prefer its own address.
 func (l layout) startBehind(t *testing.T, w weather) (*node, *line) {
 	t.Helper()
-	l.hub, l.port = true, freePort(t)
+	l.hub, l.port = true, process.FreePort(t)
 	between := newLine(t, address(l.port), w)
 	l.block += fmt.Sprintf("\nadvertise: %q", between.addr)
 	return l.start(t), between
@@ -329,70 +328,3 @@ func (n *node) awaitLog(t *testing.T, texts ...string) {
 }
 
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
-
-// Ports are taken from below those that the system gives to outgoing connections: a server that is
-// down for a while finds its port free again, and nobody who dials it meets himself. A block of ports
-// belongs to who holds the abstract socket of its name, so that two runs on one machine do not meet.
-const firstPort, lastPort, portBlock = 20_000, 32_000, 100
-
-var claim struct {
-	mu        sync.Mutex
-	next, end int
-	block     int            // the newest
-	blocks    []int          // first ports of those that are held
-	held      []net.Listener // until the process ends
-}
-
-// mostBlocks is how many a run takes before it begins anew with its first.
-const mostBlocks = 100
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	ln := listenFree(t)
-	ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
-}
-
-// listenFree listens at a free port. Who listens himself must not close and listen again: a program that
-// another test starts just then has the first listener until it has become that program.
-func listenFree(t *testing.T) net.Listener {
-	t.Helper()
-	claim.mu.Lock()
-	defer claim.mu.Unlock()
-	for range lastPort - firstPort {
-		if claim.next == claim.end {
-			claimBlock(t)
-		}
-		port := claim.next
-		claim.next++
-		if ln, err := net.Listen("tcp", address(port)); err == nil {
-			return ln
-		}
-	}
-	t.Fatal("no free port")
-	return nil
-}
-
-func claimBlock(t *testing.T) {
-	t.Helper()
-	const blocks = (lastPort - firstPort) / portBlock
-	if len(claim.held) == 0 {
-		claim.block = os.Getpid()
-	}
-	if len(claim.held) >= mostBlocks {
-		again := claim.blocks[claim.block%mostBlocks]
-		claim.block++
-		claim.next, claim.end = again, again+portBlock
-		return
-	}
-	for range blocks {
-		claim.block++
-		first := firstPort + claim.block%blocks*portBlock
-		if ln, err := net.Listen("unix", fmt.Sprintf("@edgebus-test-ports-%d", first)); err == nil {
-			claim.held, claim.blocks = append(claim.held, ln), append(claim.blocks, first)
-			claim.next, claim.end = first, first+portBlock
-			return
-		}
-	}
-	t.Fatalf("all %d blocks of ports are taken", blocks)
-}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/edgebus-io/edgebus/tests/process"
 )
 
 // A way is one of the two directions of a line.
@@ -56,7 +58,7 @@ type line struct {
 // newLine is a line to an address.
 func newLine(t *testing.T, target string, w weather) *line {
 	t.Helper()
-	ln := listenFree(t)
+	ln := process.ListenFree(t)
 	l := &line{addr: ln.Addr().String(), target: target, ln: ln, weather: w}
 	l.wg.Go(l.accept)
 	t.Cleanup(func() {

@@ -68,7 +68,7 @@ type secured struct {
 
 func (s secured) start(t *testing.T, p pair) (hub, leaf *node) {
 	t.Helper()
-	l := layout{kind: p.hub, hub: true, port: freePort(t), block: s.hub}
+	l := layout{kind: p.hub, hub: true, port: process.FreePort(t), block: s.hub}
 	where := address(l.port)
 	if s.host != "" {
 		where = strings.Replace(where, "127.0.0.1", s.host, 1)
@@ -175,11 +175,11 @@ func TestPublicHubIsJoinedInEightLines(t *testing.T) {
 		c, r := newPapers(t), newRealm()
 		system, mine := r.account("SYS"), r.account("MINE")
 		mine.claims.Limits.LeafNodeConn = 5
-		hub := layout{kind: p.hub, hub: true, port: freePort(t), config: r.trust(system) + r.preload(), block: files(c.named, nil)}
+		hub := layout{kind: p.hub, hub: true, port: process.FreePort(t), config: r.trust(system) + r.preload(), block: files(c.named, nil)}
 		where := strings.Replace(address(hub.port), "127.0.0.1", "localhost", 1)
 		hub.block += fmt.Sprintf("advertise: %q\n", where)
 		h := hub.start(t)
-		edge := process.Start(t, process.Options{Kind: p.leaf, Env: []string{"SSL_CERT_FILE=" + c.ours.file}, Port: freePort(t),
+		edge := process.Start(t, process.Options{Kind: p.leaf, Env: []string{"SSL_CERT_FILE=" + c.ours.file}, Port: process.FreePort(t),
 			Config: fmt.Sprintf("leafnodes {\n  remotes: [{\n    url: %q\n    credentials: %q\n  }]\n}",
 				"tls://"+where, mine.user("edge", nil).creds(t))})
 		agree(t, h.client(t, nats.UserCredentials(mine.user("cloud", nil).creds(t))), connect(t, edge))
@@ -229,7 +229,7 @@ type firm struct {
 
 func startFirm(t *testing.T, user, password string) *firm {
 	t.Helper()
-	ln := listenFree(t)
+	ln := process.ListenFree(t)
 	t.Cleanup(func() { ln.Close() })
 	o := &firm{addr: ln.Addr().String()}
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))

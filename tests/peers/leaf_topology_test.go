@@ -210,7 +210,7 @@ func ring(t *testing.T, p pair, size int) {
 	var places []int
 	var lines []*line
 	for range size {
-		places = append(places, freePort(t))
+		places = append(places, process.FreePort(t))
 		lines = append(lines, newLine(t, address(places[len(places)-1]), weather{}))
 	}
 	// The first dials the last, which closes the ring: not before all others are linked. Two that dial each

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -50,12 +49,7 @@ accounts {
 
 func watch(t *testing.T, kind process.Kind) *watched {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := ln.Addr().(*net.TCPAddr).Port
-	ln.Close()
+	port := process.FreePort(t)
 	w := &watched{pages: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	w.server = process.Start(t, process.Options{Kind: kind, Config: fmt.Sprintf(watchedConfig, port)})
 	w.system = w.connect(t, "sys", "watcher")

@@ -13,7 +13,7 @@ import (
 
 // A cluster tells its clients of its members; a client that knew one of them outlives it.
 func TestSDKMovesToAServerItWasTold(t *testing.T) {
-	ports := []int{freePort(t), freePort(t)}
+	ports := []int{process.FreePort(t), process.FreePort(t)}
 	member := func(i int) *process.Server {
 		config := fmt.Sprintf("cluster { name: c, listen: \"127.0.0.1:%d\", routes: [\"nats://127.0.0.1:%d\"] }", ports[i], ports[1-i])
 		return process.Start(t, process.Options{Kind: process.Reference, Config: config})

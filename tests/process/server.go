@@ -82,7 +82,7 @@ func Try(t testing.TB, o Options) (*Server, error) {
 	var err error
 	for range 5 {
 		if o.Port == 0 {
-			s.Port = freePort(t)
+			s.Port = FreePort(t)
 		}
 		if err = s.run(); err == nil || o.Port != 0 || !s.Logged("address already in use") {
 			break
@@ -226,16 +226,6 @@ func (s *Server) Logged(text string) bool { return s.log.has(text) }
 
 // Log is the newest part of the log.
 func (s *Server) Log() string { return s.log.tail(keptLog) }
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
-}
 
 // Eventually waits until f is true.
 func Eventually(t testing.TB, patience time.Duration, what string, f func() bool) {
