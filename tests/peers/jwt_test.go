@@ -230,6 +230,10 @@ func TestAccountIsMadeSmallerThanItIs(t *testing.T) {
 // brief is how long claims are valid that expire in a test. They count in seconds.
 const brief = 3 * time.Second
 
+// tooLate is by how much they may outlive that on a machine that has much to do. Who is forgotten stays until
+// the next PING at the least, which is minutes away.
+const tooLate = 5 * time.Second
+
 func TestUserExpiresWhileConnected(t *testing.T) {
 	r := newRealm()
 	system, a := r.account("SYS"), r.account("A")
@@ -242,7 +246,7 @@ func TestUserExpiresWhileConnected(t *testing.T) {
 		if !slices.ContainsFunc(p.log, func(line string) bool { return strings.Contains(line, "expired | ") }) {
 			p.Errorf("it has not been told why: %q", p.log)
 		}
-		if late := time.Since(end); late > 2*time.Second {
+		if late := time.Since(end); late > tooLate {
 			p.Errorf("closed %v too late", late)
 		}
 		p.must("close")
@@ -262,7 +266,7 @@ func TestAccountExpiresWhileConnected(t *testing.T) {
 		end := time.Now().Add(brief)
 		c.push(a.edited(func(c *jwt.AccountClaims) { c.Expires = end.Unix() }))
 		c.expect("ended")
-		if late := time.Since(end); late > 2*time.Second {
+		if late := time.Since(end); late > tooLate {
 			c.Errorf("closed %v too late", late)
 		}
 		c.must("close")
