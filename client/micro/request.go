@@ -3,6 +3,7 @@ package micro
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 
 	"github.com/edgebus-io/edgebus/client"
 )
@@ -61,6 +62,9 @@ func (r *Request) RespondMsg(answer *client.Msg) error {
 	return err
 }
 
+// oneLine is for headers, which have no line ends. Errors do, and an answer that is refused for them is none.
+var oneLine = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ")
+
 func errorHeader(code, description string) client.Header {
-	return client.Header{ErrorCodeHeader: {code}, ErrorHeader: {description}}
+	return client.Header{ErrorCodeHeader: {oneLine.Replace(code)}, ErrorHeader: {oneLine.Replace(description)}}
 }

@@ -175,6 +175,24 @@ func TestStatsCountRequestsErrorsAndTime(t *testing.T) {
 	}
 }
 
+// What an error says may have several lines, as those that are joined have. A header has one.
+func TestErrorsOfSeveralLinesAreAnswered(t *testing.T) {
+	service, conn, asker := start(t, plain)
+	text := errors.Join(errors.New("first"), errors.New("second")).Error() + "\r\nthird"
+	add(t, service.AddEndpoint("set", func(r *Request) {
+		if err := r.Error("500", text, nil); err != nil {
+			t.Error(err)
+		}
+	}), conn)
+	answer, err := asker.Request(within(t), "set", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := answer.Header.Get(ErrorHeader); got != "first second third" {
+		t.Errorf("the answer says %q", got)
+	}
+}
+
 func TestRequestsDroppedBySlowHandlersAreErrors(t *testing.T) {
 	service, conn, asker := start(t, plain, client.SubscriptionQueue(1, 1<<20))
 	began, finish := make(chan bool), make(chan bool)
