@@ -23,8 +23,10 @@ type asking struct {
 
 // An asker is our peer in one account.
 type asker struct {
-	asking *asking
-	peer   *broker.Peer
+	asking  *asking
+	account string
+	peer    *broker.Peer
+	waiting int // requests that have not ended; under asking.mu
 }
 
 // reply is an answer, copied.
@@ -46,7 +48,7 @@ func (s *System) Request(ctx context.Context, account, subject string, header ma
 	if err != nil {
 		return nil, nil, fmt.Errorf("system: request %s in account %s: %w", subject, account, err)
 	}
-	defer s.asking.end(inbox)
+	defer s.asking.end(from, inbox)
 	if !s.publish(&outgoing{peer: from.peer, subject: subject, reply: inbox, header: encodeHeader(header), payload: payload, delivered: delivered}) {
 		return nil, nil, fmt.Errorf("system: request %s in account %s: %w", subject, account, errBusy)
 	}
@@ -69,47 +71,60 @@ func (s *System) Request(ctx context.Context, account, subject string, header ma
 
 // begin notes a request and gives the subject of its answer.
 func (a *asking) begin(account *broker.Account, answers chan<- reply) (*asker, string, error) {
-	from, err := a.asker(account)
-	if err != nil {
-		return nil, "", err
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.waiting) >= maxAsking {
 		return nil, "", errBusy
 	}
+	from, err := a.askerLocked(account)
+	if err != nil {
+		return nil, "", err
+	}
+	from.waiting++
 	a.last++
 	inbox := a.prefix + "." + strconv.FormatUint(a.last, 36)
 	a.waiting[inbox] = answers
 	return from, inbox, nil
 }
 
-// asker finds our peer in an account, or attaches one.
-func (a *asking) asker(account *broker.Account) (*asker, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+// askerLocked finds our peer in an account, or attaches one. Accounts come and go with reloads, so that of too many
+// one where nothing waits is let go.
+func (a *asking) askerLocked(account *broker.Account) (*asker, error) {
 	if a.closed {
 		return nil, ErrStopped
 	}
 	if from := a.askers[account.Name()]; from != nil {
 		return from, nil
 	}
-	if len(a.askers) >= maxAskingAccounts {
+	if len(a.askers) >= maxAskingAccounts && !a.dropIdleLocked() {
 		return nil, errBusy
 	}
-	from := &asker{asking: a}
+	from := &asker{asking: a, account: account.Name()}
 	from.peer = account.Attach(nil, from, broker.Traits{NoEcho: true, Own: true})
 	if _, err := from.peer.Subscribe(a.prefix+".*", "", ""); err != nil {
 		from.peer.Detach()
 		return nil, err
 	}
-	a.askers[account.Name()] = from
+	a.askers[from.account] = from
 	return from, nil
 }
 
-func (a *asking) end(inbox string) {
+// dropIdleLocked lets a peer go that waits for nothing. False: there is none.
+func (a *asking) dropIdleLocked() bool {
+	for _, from := range a.askers {
+		if from.waiting == 0 {
+			delete(a.askers, from.account)
+			from.peer.Detach()
+			return true
+		}
+	}
+	return false
+}
+
+func (a *asking) end(from *asker, inbox string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	from.waiting--
 	delete(a.waiting, inbox)
 }
 

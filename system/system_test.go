@@ -447,6 +447,48 @@ func TestOurOwnRequestsAreAnswered(t *testing.T) {
 	})
 }
 
+// Accounts come and go with reloads; those that are asked no more stand in nobody's way.
+func TestOurOwnRequestsGoToAnyNumberOfAccountsInTurn(t *testing.T) {
+	within(t, testOptions(), func(t *testing.T, b *broker.Broker, s *System) {
+		for i := range 2 * maxAskingAccounts {
+			account := fmt.Sprint("A", i)
+			if _, _, err := s.Request(t.Context(), account, "nobody", nil, nil); !errors.Is(err, errNobody) {
+				t.Fatalf("in account %s: %v", account, err)
+			}
+		}
+		if n := len(s.asking.askers); n != maxAskingAccounts {
+			t.Errorf("a peer in %d accounts, want %d", n, maxAskingAccounts)
+		}
+
+		// Those that are asked are not let go.
+		for i := range 2 * maxAskingAccounts {
+			newClient(t, b, fmt.Sprint("B", i), "svc.silent")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 2*maxAskingAccounts)
+		for i := range 2 * maxAskingAccounts {
+			go func() {
+				_, _, err := s.Request(ctx, fmt.Sprint("B", i), "svc.silent", nil, nil)
+				ended <- err
+			}()
+		}
+		synctest.Wait()
+		if n := len(s.asking.waiting); n != maxAskingAccounts {
+			t.Errorf("%d requests wait, want %d", n, maxAskingAccounts)
+		}
+		cancel()
+		busy := 0
+		for range 2 * maxAskingAccounts {
+			if errors.Is(<-ended, errBusy) {
+				busy++
+			}
+		}
+		if busy != maxAskingAccounts {
+			t.Errorf("%d of %d were refused, want %d", busy, 2*maxAskingAccounts, maxAskingAccounts)
+		}
+	})
+}
+
 func TestClaimsAreAnsweredByTheirStore(t *testing.T) {
 	o := testOptions()
 	o.Claims = &Claims{
