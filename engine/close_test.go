@@ -121,18 +121,24 @@ func TestPeerThatIsGoneBeforeTheGreeting(t *testing.T) {
 }
 
 func TestShutdownDoesNotWaitForLingeringSockets(t *testing.T) {
-	h := &house{t: t}
-	h.open(Options{}, func(*Conn) *talk { return &talk{data: echo} })
-	h.dial() // never reads the end
-	tk := <-h.talks
-	tk.say("last")
-	tk.c.Close(errors.New("why"))
-	<-tk.closed
-	begin := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-	defer cancel()
-	if err := h.e.Shutdown(ctx); err != nil {
-		t.Errorf("%v after %v", err, time.Since(begin))
+	const lingers = time.Second // lingerTime, where there is epoll
+	took := lingers
+	for range 3 { // a busy machine may take its time as well
+		h := &house{t: t}
+		h.open(Options{}, func(*Conn) *talk { return &talk{data: echo} })
+		h.dial() // never reads the end
+		tk := <-h.talks
+		tk.say("last")
+		tk.c.Close(errors.New("why"))
+		<-tk.closed
+		begin := time.Now()
+		if err := h.e.Shutdown(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		took = min(took, time.Since(begin))
+	}
+	if took > lingers/2 {
+		t.Errorf("it took %v", took)
 	}
 }
 

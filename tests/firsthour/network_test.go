@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/edgebus-io/edgebus/tests/process"
 )
 
 // Addresses of the two machines; RFC 5737 keeps these for documentation.
@@ -74,7 +76,9 @@ func newMachine(t *testing.T, name string) *machine {
 
 // command is a program on that machine.
 func (m *machine) command(ctx context.Context, program string, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", m.name, program}, args...)...)
+	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", m.name, program}, args...)...)
+	cmd.Env = process.Environ()
+	return cmd
 }
 
 // shell runs a line there as somebody would type it, and returns what it printed.

@@ -128,7 +128,7 @@ func TestTwoCommandsFromBuildToFirstMessageFromAnotherMachine(t *testing.T) {
 
 	// The first command. Without systemd it is "edgebus up" alone.
 	up := gateway.command(t.Context(), filepath.Join(clone, "build", "edgebus"), "up", "--foreground")
-	up.Env = append(os.Environ(), "EDGEBUS_DIR="+site)
+	up.Env = append(up.Env, "EDGEBUS_DIR="+site)
 	server := begin(t, up)
 	line := server.until(`\n +(\S+/build/edgebus pub -s nats://` + gatewayAddress + `:4222 --user (\S+) --password (\S+) (hello) (world))\n`)
 	login, password := line[2], line[3]

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,6 +102,14 @@ func (s *Server) SetConfig(text string) {
 
 func (s *Server) configFile() string { return filepath.Join(s.dir, "server.conf") }
 
+// Environ is the environment without what moves a server's memory, or where its commands look for it.
+func Environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return name == "GOGC" || name == "GOMEMLIMIT" || name == "GODEBUG" || strings.HasPrefix(name, "NATS_") || strings.HasPrefix(name, "EDGEBUS_")
+	})
+}
+
 func (s *Server) run() error {
 	args := append([]string{"-c", s.configFile(), "-a", "127.0.0.1", "-p", strconv.Itoa(s.Port)}, s.o.Args...)
 	s.cmd = exec.Command(Binary(s.t, s.Kind), args...)
@@ -108,7 +117,7 @@ func (s *Server) run() error {
 		limited := []string{"-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, s.o.Files), Binary(s.t, s.Kind)}
 		s.cmd = exec.Command("sh", append(limited, args...)...)
 	}
-	s.cmd.Env = append(os.Environ(), s.o.Env...)
+	s.cmd.Env = append(Environ(), s.o.Env...)
 	s.cmd.Dir = s.dir
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
