@@ -23,11 +23,13 @@ joins a hub if there is one, and says how to connect. Where systemd runs, root g
 with --foreground root as well, get the server itself, until Ctrl-C or "edgebus down".
 
 Run again it changes nothing but what it is asked to: --hub joins another hub, --new-password makes another
-password. The password is shown once; the configuration has its hash.`,
+password. The password is shown once; the configuration has its hash. A hub that is there already gives way only
+to one that can be joined, unless --force says otherwise.`,
 		Flags: []option{
 			dirFlag(),
 			&stringFlag{Name: "hub", Usage: "`URL` of a hub to join, such as tls://hub.example.com:7422"},
 			&stringFlag{Name: "creds", Usage: "`FILE` with the credentials for the hub"},
+			&boolFlag{Name: "force", Usage: "put the hub in another's place even if it cannot be joined now"},
 			&stringFlag{Name: "user", Value: "admin", Usage: "`NAME` of the user who may do everything"},
 			&boolFlag{Name: "new-password", Usage: "give that user another password"},
 			&stringFlag{Name: "addr", Aliases: []string{"a"}, Value: "0.0.0.0", Usage: "`ADDRESS` of this machine for clients, 0.0.0.0 for all"},
@@ -44,8 +46,10 @@ func (p *program) up(c *invocation) error {
 	if len(c.Args()) > 0 {
 		return usageError("up takes no arguments, and %q is one", c.Arg(0))
 	}
-	if c.IsSet("creds") && !c.IsSet("hub") {
-		return usageError("--creds goes with --hub")
+	for _, name := range []string{"creds", "force"} {
+		if c.IsSet(name) && !c.IsSet("hub") {
+			return usageError("--%s goes with --hub", name)
+		}
 	}
 	s, err := siteOf(c)
 	if err != nil {
@@ -123,11 +127,7 @@ func (p *program) prepare(ctx context.Context, c *invocation, s site, draft *sit
 		}
 	}
 	if c.IsSet("hub") {
-		text, err := uplinkText(c.String("hub"), c.String("creds"))
-		if err != nil {
-			return nil, err
-		}
-		if _, err := s.change(ctx, s.uplink(), []byte(text), nil); err != nil {
+		if err := s.changeHub(ctx, c.String("hub"), c.String("creds"), c.Bool("force")); err != nil {
 			return nil, err
 		}
 	}

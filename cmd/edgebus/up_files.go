@@ -3,10 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
-	"path/filepath"
-	"strings"
 )
 
 // A siteDraft is what up has been told of a first configuration.
@@ -43,54 +40,9 @@ leafnodes {
 `, d.host, d.port, d.monitorPort, s.ownSocket())
 }
 
-const uplinkHead = `# The hub that this server joins. Written by "edgebus up --hub URL --creds FILE".
-`
-
-// uplinkText is the file about the hub. hub may be empty.
-func uplinkText(hub, creds string) (string, error) {
-	if hub == "" {
-		return uplinkHead + "remotes: [ ]\n", nil
-	}
-	hub, err := hubURL(hub)
-	if err != nil {
-		return "", err
-	}
-	line := fmt.Sprintf("urls: [ \"%s\" ]", hub)
-	if creds != "" {
-		path, err := filepath.Abs(creds)
-		if err != nil {
-			return "", err
-		}
-		if _, err := os.Stat(path); err != nil {
-			return "", fmt.Errorf("--creds: %w", err)
-		}
-		if strings.ContainsAny(path, "\"\\\n") {
-			return "", usageError("--creds: a path with quotes or backslashes cannot stand in a configuration")
-		}
-		line += fmt.Sprintf(", credentials: \"%s\"", path)
-	}
-	return uplinkHead + "remotes: [\n  { " + line + " }\n]\n", nil
-}
-
-// hubURL completes what people type: a name alone is a hub at the usual port.
-func hubURL(text string) (string, error) {
-	whole := text
-	if !strings.Contains(whole, "://") {
-		whole = "nats-leaf://" + whole
-	}
-	u, err := url.Parse(whole)
-	if err != nil || u.Hostname() == "" || strings.ContainsAny(whole, "\"\\ \t\n") {
-		return "", usageError("--hub wants an address such as tls://hub.example.com:7422") // it may hold a password
-	}
-	if u.Port() == "" && (u.Scheme == "tls" || strings.HasPrefix(u.Scheme, "nats")) {
-		u.Host += ":7422"
-	}
-	return u.String(), nil
-}
-
 // write makes a new site. The configuration comes last: without it there is none.
 func (s site) write(d *siteDraft, user deviceEntry) error {
-	uplink, err := uplinkText(d.hub, d.creds)
+	hub, err := newUplink(d.hub, d.creds)
 	if err != nil {
 		return err
 	}
@@ -101,7 +53,7 @@ func (s site) write(d *siteDraft, user deviceEntry) error {
 	for _, file := range []struct {
 		path string
 		text string
-	}{{s.devices(), string(devices)}, {s.uplink(), uplink}, {s.config(), s.configText(d)}} {
+	}{{s.devices(), string(devices)}, {s.uplink(), string(hub.text())}, {s.config(), s.configText(d)}} {
 		if err := writeSecret(file.path, []byte(file.text)); err != nil {
 			return err
 		}

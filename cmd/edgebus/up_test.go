@@ -135,6 +135,44 @@ func TestUpSaysHowTheHubIs(t *testing.T) {
 	}
 }
 
+// startHub is a hub that takes leaves, by a password if there is one.
+func startHub(t *testing.T, password string) (address string) {
+	t.Helper()
+	block := "leafnodes { listen: \"127.0.0.1:-1\" }\n"
+	if password != "" {
+		block = "leafnodes { listen: \"127.0.0.1:-1\", authorization { user: edge, password: " + password + " } }\n"
+	}
+	hub := start(t, edgebusBinary, "", nil, "-c", file(t, "hub.conf", block), "-a", "127.0.0.1", "-p", "-1").until("Server is ready")
+	return "127.0.0.1:" + found(t, `[Ll]eaf.*127\.0\.0\.1:(\d+)`, hub.stderr.String())
+}
+
+// A slip in an address must not cut a site off.
+func TestUpKeepsAHubUntilAnotherCanBeJoined(t *testing.T) {
+	good, strict := startHub(t, ""), startHub(t, "right")
+	u := firstUp(t)
+	step{name: "first hub", args: []string{"up", "--dir", u.dir, "--hub", good}, stdout: ".*hub +nats-leaf://" + good + " is joined\n.*"}.run(t, "")
+	before := folder(t, u.dir)
+	kept := `; the hub is still nats-leaf://` + good + `; --force takes the new one all the same\n`
+	for _, s := range []step{
+		{name: "nobody there", args: []string{"--hub", "127.0.0.1:1"}, stderr: `edgebus: nats-leaf://127\.0\.0\.1:1 cannot be joined: [^\n]*connection refused[^\n]*` + kept},
+		{name: "a refusal", args: []string{"--hub", "nats-leaf://edge:wrong@" + strict}, stderr: `edgebus: nats-leaf://` + strict + ` cannot be joined: Authentication Failure[^\n]*` + kept},
+		{name: "a client port", args: []string{"--hub", strings.TrimPrefix(u.url, "nats://")}, stderr: `edgebus: [^\n]* cannot be joined: [^\n]*` + kept},
+	} {
+		s.code, s.args = exitFailed, append([]string{"up", "--dir", u.dir}, s.args...)
+		s.run(t, "")
+		if after := folder(t, u.dir); after != before {
+			t.Errorf("%s: what was refused is in the files:\n%s", s.name, after)
+		}
+	}
+	step{name: "still joined", args: []string{"up", "--dir", u.dir}, stdout: ".*hub +nats-leaf://" + good + " is joined\n.*"}.run(t, "")
+	step{name: "another that lets us in", args: []string{"up", "--dir", u.dir, "--hub", "nats-leaf://edge:right@" + strict}, stdout: ".*hub +nats-leaf://" + strict + " is joined\n.*"}.run(t, "")
+	for range 2 { // the second time it is the one that is there, which is not tried
+		step{name: "forced", args: []string{"up", "--dir", u.dir, "--hub", "127.0.0.1:1", "--force"}, stdout: `.*hub +nats-leaf://127\.0\.0\.1:1 is down: .*`}.run(t, "")
+	}
+	step{name: "the same again", args: []string{"up", "--dir", u.dir, "--hub", "127.0.0.1:1"}, stdout: `.*hub +nats-leaf://127\.0\.0\.1:1 is down: .*`}.run(t, "")
+	step{name: "nothing to force", args: []string{"up", "--dir", u.dir, "--force"}, code: exitUsage, stderr: "edgebus: --force goes with --hub\n"}.run(t, "")
+}
+
 func TestUpLeavesNothingWhereItCannotStart(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
