@@ -78,9 +78,9 @@ type Daemon struct {
 	notifier    *notifier    // nil: nobody wants to hear
 	follows     bool         // another server has given its place up for us
 
-	upgrading  atomic.Bool // a new program is being started
-	handedOver atomic.Bool // it has taken our place
-	handing    sync.Mutex  // held while it is tried, and while stop removes what is put back if it fails; above mu
+	upgrading atomic.Bool          // a new program is being started
+	heir      atomic.Pointer[Heir] // what has taken our place; nil: nothing has
+	handing   sync.Mutex           // held while it is tried, and while stop removes what is put back if it fails; above mu
 
 	// Written by Run and Reload, read by anyone.
 	system atomic.Pointer[system.System] // nil: there is no system account

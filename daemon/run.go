@@ -212,7 +212,7 @@ func (d *Daemon) wait(ctx context.Context) error {
 	case <-d.lame:
 	}
 	goodbye := d.server.LameDuck
-	if d.handedOver.Load() {
+	if d.heir.Load() != nil {
 		goodbye = d.server.HandOver
 		seen, cancel := context.WithTimeout(ctx, pagesPatience)
 		d.closeMonitor(seen) // whoever looks now wants to see the new one

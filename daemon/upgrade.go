@@ -71,14 +71,14 @@ func (d *Daemon) upgrade(args json.RawMessage) (any, error) {
 	case !d.upgrading.CompareAndSwap(false, true):
 		return nil, errors.New("another upgrade is under way")
 	}
-	done, err := d.handOver(request.File)
+	done, h, err := d.handOver(request.File)
 	if err != nil {
 		d.upgrading.Store(false)
 		d.logger.Error("Upgrade: this server goes on", "program", request.File, "error", err)
 		return nil, fmt.Errorf("%w; the running server goes on", err)
 	}
 	d.logger.Info(fmt.Sprintf("Upgrade: process %d has taken over, version %s", done.PID, done.Version), "program", request.File)
-	d.handedOver.Store(true)
+	d.heir.Store(h)
 	d.lameOnce.Do(func() { close(d.lame) })
 	return done, nil
 }
@@ -86,22 +86,46 @@ func (d *Daemon) upgrade(args json.RawMessage) (any, error) {
 // ownedBySystemd reports whether systemd has started this very process (systemd.exec(5)).
 func ownedBySystemd() bool { return os.Getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid()) }
 
-// An heir is the program that is to take our place.
-type heir struct {
-	pid   int
-	conn  net.Conn
-	in    *bufio.Reader
-	ended chan string // how it has ended; there is room for it
-	kill  func()
+// An Heir is the program that is to take our place, a child of this process.
+type Heir struct {
+	process *os.Process
+	conn    net.Conn
+	in      *bufio.Reader
+
+	ended chan struct{}    // closed by who waits for it, once it has ended
+	state *os.ProcessState // set before that; nil: unknown
+}
+
+// Heir is what has taken this server's place; nil: nothing has.
+func (d *Daemon) Heir() *Heir { return d.heir.Load() }
+
+// PID is its process.
+func (h *Heir) PID() int { return h.process.Pid }
+
+// Signal sends it a signal.
+func (h *Heir) Signal(s os.Signal) error { return h.process.Signal(s) }
+
+// Wait returns when it has ended, and says how; nil: that is unknown.
+func (h *Heir) Wait() *os.ProcessState {
+	<-h.ended
+	return h.state
+}
+
+// how it has ended, in words.
+func (h *Heir) how() string {
+	if h.state == nil {
+		return "unknown"
+	}
+	return h.state.String()
 }
 
 // handOver starts a program and gives it everything. After an error it is gone.
-func (d *Daemon) handOver(file string) (*Upgrade, error) {
+func (d *Daemon) handOver(file string) (*Upgrade, *Heir, error) {
 	d.handing.Lock()
 	defer d.handing.Unlock()
 	select {
 	case <-d.ending: // stop may have removed already what we would put in place again
-		return nil, errStops
+		return nil, nil, errStops
 	default:
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -118,14 +142,14 @@ func (d *Daemon) handOver(file string) (*Upgrade, error) {
 
 	h, err := d.startHeir(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s cannot be started: %w", file, err)
+		return nil, nil, fmt.Errorf("%s cannot be started: %w", file, err)
 	}
 	stop := context.AfterFunc(ctx, func() { h.conn.Close() })
 	defer stop()
 	defer h.conn.Close()
 	version, err := h.expect("ready", upgradePatience)
 	if err == nil {
-		d.notifier.handOver(h.pid)
+		d.notifier.handOver(h.PID())
 		if err = h.say("go"); err == nil {
 			_, err = h.expect("taken", takePatience)
 		}
@@ -134,7 +158,7 @@ func (d *Daemon) handOver(file string) (*Upgrade, error) {
 		}
 	}
 	if err != nil {
-		h.kill()
+		h.process.Kill()
 		<-h.ended // nothing of it is left that could take our files
 		// It may have come as far as these.
 		d.mu.Lock()
@@ -145,15 +169,15 @@ func (d *Daemon) handOver(file string) (*Upgrade, error) {
 		if again := d.renewControl(); again != nil {
 			d.logger.Error("The control socket could not be made anew: that takes a restart", "error", again)
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	d.notifier.fallSilent()
 	clients := d.server.Snapshot().(*server.Snapshot).Connections
-	return &Upgrade{PID: h.pid, Version: version, Before: d.shown.Load().options.Version, Clients: clients}, nil
+	return &Upgrade{PID: h.PID(), Version: version, Before: d.shown.Load().options.Version, Clients: clients}, h, nil
 }
 
 // expect waits for a word of the heir, and returns what follows it.
-func (h *heir) expect(word string, patience time.Duration) (rest string, err error) {
+func (h *Heir) expect(word string, patience time.Duration) (rest string, err error) {
 	h.conn.SetReadDeadline(time.Now().Add(patience))
 	line, err := h.in.ReadSlice('\n')
 	said, rest, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
@@ -170,15 +194,14 @@ func (h *heir) expect(word string, patience time.Duration) (rest string, err err
 		return "", errStops
 	}
 	select {
-	case how := <-h.ended:
-		h.ended <- how
-		return "", fmt.Errorf("the new program has ended before it was ready (%s): is it an edgebus, and one for this machine? What it had to say is in the server's log or on its standard error", how)
+	case <-h.ended:
+		return "", fmt.Errorf("the new program has ended before it was ready (%s): is it an edgebus, and one for this machine? What it had to say is in the server's log or on its standard error", h.how())
 	case <-time.After(time.Second):
 		return "", errors.New("the new program has nothing to say: is it an edgebus that knows how to take over?")
 	}
 }
 
-func (h *heir) say(word string) error {
+func (h *Heir) say(word string) error {
 	h.conn.SetWriteDeadline(time.Now().Add(takePatience))
 	_, err := h.conn.Write([]byte(word + "\n"))
 	return err

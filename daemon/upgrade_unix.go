@@ -11,7 +11,7 @@ import (
 )
 
 // startHeir starts a program with our sockets, in the way of socket activation.
-func (d *Daemon) startHeir(file string) (h *heir, err error) {
+func (d *Daemon) startHeir(file string) (h *Heir, err error) {
 	var descriptors []int
 	defer func() {
 		for _, fd := range descriptors {
@@ -52,13 +52,10 @@ func (d *Daemon) startHeir(file string) (h *heir, err error) {
 		ours.Close()
 		return nil, err
 	}
-	h = &heir{pid: pid, conn: ours, in: bufio.NewReaderSize(ours, elderLine), ended: make(chan string, 1), kill: func() { process.Kill() }}
+	h = &Heir{process: process, conn: ours, in: bufio.NewReaderSize(ours, elderLine), ended: make(chan struct{})}
 	go func() { // ends with the program, or with us
-		how := "unknown"
-		if state, err := process.Wait(); err == nil {
-			how = state.String()
-		}
-		h.ended <- how
+		h.state, _ = process.Wait()
+		close(h.ended)
 	}()
 	return h, nil
 }

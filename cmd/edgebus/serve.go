@@ -132,7 +132,7 @@ func (p *program) serveWith(inheritance *daemon.Inheritance, path string, c *inv
 	for _, warning := range warnings {
 		d.Logger().Warn(warning)
 	}
-	stop := handleSignals(d)
+	stop := handleSignals(d, nil)
 	defer stop()
 	return d.Run(context.Background())
 }

@@ -15,14 +15,15 @@ import (
 // signal a process and its group, and a terminal's Ctrl-C may come along with theirs.
 const sameWord = 200 * time.Millisecond
 
-// handleSignals obeys signals until stop is called, which waits for the goroutine to end.
-func handleSignals(d *daemon.Daemon) (stop func()) {
+// handleSignals obeys signals until stop is called, which waits for the goroutine to end. taken, which may be
+// nil, is offered each of them first, and takes those that are for somebody else.
+func handleSignals(d *daemon.Daemon, taken func(os.Signal) bool) (stop func()) {
 	arrived := make(chan os.Signal, 8)
 	done := make(chan struct{})
 	signal.Notify(arrived, append(otherSignals(), os.Interrupt, syscall.SIGTERM)...)
 	go func() {
 		defer close(done)
-		obeySignals(d, arrived)
+		obeySignals(d, arrived, taken)
 	}()
 	return func() {
 		signal.Stop(arrived)
@@ -33,7 +34,7 @@ func handleSignals(d *daemon.Daemon) (stop func()) {
 
 // obeySignals runs until arrived is closed. What comes while the daemon starts is obeyed when
 // it has, but for the word to stop.
-func obeySignals(d *daemon.Daemon, arrived <-chan os.Signal) {
+func obeySignals(d *daemon.Daemon, arrived <-chan os.Signal, taken func(os.Signal) bool) {
 	var held []os.Signal
 	ready := d.Ready()
 	var stopping time.Time // zero: nobody has asked yet
@@ -48,6 +49,7 @@ func obeySignals(d *daemon.Daemon, arrived <-chan os.Signal) {
 			switch {
 			case !open:
 				return
+			case taken != nil && taken(s):
 			case s == os.Interrupt || s == syscall.SIGTERM:
 				switch {
 				case stopping.IsZero():

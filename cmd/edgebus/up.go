@@ -97,7 +97,7 @@ func (p *program) up(c *invocation) error {
 		return s.awaitUp(ctx, tell)
 	}
 	stop() // from here on signals are the server's
-	return s.runHere(tell)
+	return p.runHere(s, tell)
 }
 
 // prepare makes the site of a draft, or changes what it is asked to of one that is there.
@@ -249,8 +249,8 @@ func (s site) administrator(c *invocation) (*newSecret, error) {
 // A tellFunc says how to connect to a server that runs.
 type tellFunc func(context.Context, daemon.Status) error
 
-// runHere is the server in this process.
-func (s site) runHere(tell tellFunc) error {
+// runHere is the server in this process, and stays as long as one that takes its place.
+func (p *program) runHere(s site, tell tellFunc) error {
 	loaded, err := daemon.Load(s.config(), nil)
 	if err != nil {
 		return err
@@ -266,7 +266,9 @@ func (s site) runHere(tell tellFunc) error {
 	}
 	inheritance.Arguments = []string{"-c", s.config()} // who takes our place has nothing to say of passwords
 	d.Inherits(inheritance)
-	stop := handleSignals(d)
+	f := &follower{site: s, own: d}
+	adoptOrphans()
+	stop := handleSignals(d, f.pass)
 	defer stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	told := make(chan struct{})
@@ -283,6 +285,10 @@ func (s site) runHere(tell tellFunc) error {
 	err = d.Run(context.Background())
 	cancel()
 	<-told
+	if heir := d.Heir(); heir != nil {
+		fmt.Fprintf(p.stderr, "%s: process %d is the server now, and this one waits for it: Ctrl-C and \"edgebus down\" stop both\n", p.name, heir.PID())
+		err = errors.Join(err, f.follow(heir))
+	}
 	return err
 }
 
