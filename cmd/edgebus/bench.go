@@ -83,7 +83,7 @@ func (p *program) bench(c *invocation) error {
 	options = append(options, client.SubscriptionQueue(benchQueueMessages, benchQueueBytes))
 	defer b.close()
 	if err := b.connect(ctx, c.String("server"), options); err != nil {
-		return connectHint(err)
+		return connectHint(c, err)
 	}
 	asJSON := c.Bool("json")
 	if !asJSON {

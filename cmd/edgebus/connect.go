@@ -55,7 +55,7 @@ func (p *program) connection(c *invocation, more ...client.Option) (ctx context.
 	conn, err = client.Connect(ctx, c.String("server"), append(options, more...)...)
 	if err != nil {
 		stop()
-		return nil, nil, nil, connectHint(err)
+		return nil, nil, nil, connectHint(c, err)
 	}
 	return ctx, conn, func() { conn.Close(); stop() }, nil
 }
@@ -152,18 +152,57 @@ func withInterrupt() (context.Context, context.CancelFunc) {
 }
 
 // connectHint says what to try.
-func connectHint(err error) error {
+func connectHint(c *invocation, err error) error {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w; is the bus running there? \"edgebus\" starts one, --server names another", err)
 	case errors.Is(err, client.ErrAuthorization):
-		return fmt.Errorf("%w; say --user and --password, or --token", err)
+		return fmt.Errorf("%w; %s", err, loginHint(c))
 	case errors.Is(err, client.ErrTLSMissing):
 		return errors.New("the server asks for TLS: say --server tls://..., and --tlsca FILE if its authority is your own")
 	case errors.As(err, new(x509.UnknownAuthorityError)):
 		return fmt.Errorf("%w; that is --tlsca FILE here", err)
 	}
 	return err
+}
+
+// loginHint says what to do about a login that the server has refused, by what it was shown.
+func loginHint(c *invocation) string {
+	user := c.String("user")
+	const compare = ": compare with the server's configuration; its log names the reason"
+	switch {
+	case c.String("creds") != "":
+		return fmt.Sprintf("it does not take the credentials of %s%s", c.String("creds"), compare)
+	case c.String("nkey") != "":
+		return fmt.Sprintf("it does not take the key of %s%s", c.String("nkey"), compare)
+	case c.String("token") != "":
+		return "the token" + fromVariable(c, "token") + " is not the server's" + compare
+	case user != "" && c.String("password") == "":
+		return fmt.Sprintf("%q%s was shown as a token, as there is no password: say --password too, or set NATS_PASSWORD", user, fromVariable(c, "user"))
+	case user != "":
+		return fmt.Sprintf("wrong user or password for %q%s%s", user, fromVariable(c, "user", "password"), compare)
+	case strings.Contains(c.String("server"), "@"):
+		return "wrong user or password in the URL" + fromVariable(c, "server") + compare
+	case c.String("password") != "":
+		return "a password" + fromVariable(c, "password") + " counts only with its user: say --user too, or set NATS_USER"
+	case c.String("tlscert") != "":
+		return fmt.Sprintf("the certificate %s is not enough for it%s", c.String("tlscert"), compare)
+	}
+	return "nothing was said of who we are: say --user and --password (or set NATS_USER and NATS_PASSWORD), --token, --creds or --nkey"
+}
+
+// fromVariable names the environment variables that options have their values from, in parentheses.
+func fromVariable(c *invocation, options ...string) string {
+	var from []string
+	for _, name := range options {
+		if variable := c.from[name]; variable != "" {
+			from = append(from, variable)
+		}
+	}
+	if len(from) == 0 {
+		return ""
+	}
+	return " (from " + strings.Join(from, " and ") + ")"
 }
 
 // checkTarget refuses a subject that nobody can have meant to publish to: servers take wildcards

@@ -165,6 +165,7 @@ type invocation struct {
 	set    *flag.FlagSet
 	typed  map[string]bool   // by first name, what the command line gives
 	given  map[string]bool   // that, and what the environment gives
+	from   map[string]string // by first name, the variable of what the environment gives
 	firsts map[string]string // first names by all names
 }
 
@@ -172,7 +173,7 @@ type invocation struct {
 func (t *tool) read(args []string) (*invocation, error) {
 	c := &invocation{
 		name: "edgebus " + t.Name, set: flag.NewFlagSet(t.Name, flag.ContinueOnError),
-		typed: make(map[string]bool), given: make(map[string]bool), firsts: make(map[string]string),
+		typed: make(map[string]bool), given: make(map[string]bool), from: make(map[string]string), firsts: make(map[string]string),
 	}
 	c.set.SetOutput(io.Discard)
 	c.set.Usage = func() {}
@@ -203,7 +204,7 @@ func (c *invocation) fromEnvironment(flags []option) error {
 			if err := c.set.Set(about.Name, text); err != nil {
 				return fmt.Errorf("$%s wants %s and is %q", variable, strings.TrimSuffix(f.wants(), ","), text)
 			}
-			c.given[about.Name] = true
+			c.given[about.Name], c.from[about.Name] = true, variable
 			break
 		}
 	}
