@@ -202,3 +202,27 @@ func TestDevicesFileIsReadBackAsItWasWritten(t *testing.T) {
 		}
 	}
 }
+
+// A device may not listen at everybody's inbox. Who asks as one is told so at once, and how it works.
+func TestRequestOfADeviceNamesItsInboxPrefix(t *testing.T) {
+	u := firstUp(t)
+	s := addDevice(t, u, "valve-1", "--allow", "valve.{name}")
+	start(t, edgebusBinary, "", nil, "reply", "-s", u.url, "--user", "admin", "--password", u.password, "valve.valve-1", "open").until("Listening on")
+	hint := `edgebus: the server says: Permissions Violation for Subscription to "_INBOX\.[^\n]*; answers could not come in: say with --inbox-prefix [^\n]*: --inbox-prefix %s\)\n`
+	for _, who := range []struct {
+		name, own string
+		args      []string
+	}{
+		{"its options", "_INBOX_valve-1", []string{"-s", u.url, "--user", s.User, "--password", s.Password}},
+		{"the URL", "_INBOX_valve-1", []string{"-s", s.URL}},
+	} {
+		ask := append([]string{"request", "valve.valve-1", "?", "--timeout", patience.String()}, who.args...)
+		began := time.Now()
+		step{name: who.name, args: ask, code: exitFailed, stderr: ".*" + fmt.Sprintf(hint, who.own)}.run(t, "")
+		if took := time.Since(began); took > patience/2 {
+			t.Errorf("%s: told after %v", who.name, took)
+		}
+		step{name: who.name + ", as told", args: append(ask, "--inbox-prefix", who.own, "--raw"), stdout: "open\n"}.run(t, "")
+	}
+	step{name: "a question that it may not ask", args: []string{"request", "pump.1", "?", "-s", s.URL, "--inbox-prefix", s.Inbox, "--raw"}, code: exitFailed, stderr: `edgebus: the server says: Permissions Violation for Publish to "pump.1"\n`}.run(t, "")
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/edgebus-io/edgebus/client"
@@ -40,23 +42,31 @@ func (p *program) request(c *invocation) error {
 	if err != nil {
 		return err
 	}
-	ctx, conn, end, err := p.connection(c)
+	refusal, refuse := context.WithCancelCause(context.Background())
+	defer refuse(nil)
+	ctx, conn, end, err := p.connection(c, client.OnError(func(_ *client.Conn, _ *client.Subscription, err error) {
+		if errors.Is(err, client.ErrPermission) {
+			refuse(err)
+		}
+	}))
 	if err != nil {
 		return err
 	}
 	defer end()
 	for n := 1; n <= c.Int("count") && ctx.Err() == nil; n++ {
-		if err := p.ask(ctx, c, conn, draft.message(n)); err != nil {
+		if err := p.ask(ctx, c, conn, draft.message(n), refusal); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// ask publishes one question and prints its answers.
-func (p *program) ask(ctx context.Context, c *invocation, conn *client.Conn, m *client.Msg) error {
+// ask publishes one question and prints its answers. refusal is over, and says why, when the server does not
+// let us ask, or listen for answers.
+func (p *program) ask(ctx context.Context, c *invocation, conn *client.Conn, m *client.Msg, refusal context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))
 	defer cancel()
+	defer context.AfterFunc(refusal, cancel)()
 	m.Reply = conn.NewInbox()
 	answers, err := conn.SubscribeSync(m.Reply, "")
 	if err != nil {
@@ -74,6 +84,8 @@ func (p *program) ask(ctx context.Context, c *invocation, conn *client.Conn, m *
 	for got := 0; want == 0 || got < want; got++ {
 		answer, err := nextAnswer(ctx, answers, got, c.Duration("reply-timeout"))
 		switch {
+		case err != nil && refusal.Err() != nil:
+			return inboxHint(c, m.Reply, context.Cause(refusal))
 		case err == nil && answer.IsNoResponders():
 			return fmt.Errorf("no responders: nobody listens on %q", m.Subject)
 		case err == nil && asJSON:
@@ -113,4 +125,28 @@ func nextAnswer(ctx context.Context, answers *client.Subscription, got int, paus
 		defer cancel()
 	}
 	return answers.NextMsg(ctx)
+}
+
+// inboxHint says what to do where the server does not let us listen for answers.
+func inboxHint(c *invocation, inbox string, err error) error {
+	if !strings.Contains(err.Error(), "Subscription to \""+inbox+"\"") {
+		return err
+	}
+	own := "_INBOX_NAME"
+	if name := userName(c); name != "" {
+		own = deviceInbox(name)
+	}
+	return fmt.Errorf("%w; answers could not come in: say with --inbox-prefix where this user may listen (devices of \"edgebus device add\": --inbox-prefix %s)", err, own)
+}
+
+// userName is who the command line logs in as; empty: a key or a file says it.
+func userName(c *invocation) string {
+	if user := c.String("user"); user != "" {
+		return user
+	}
+	first, _, _ := strings.Cut(c.String("server"), ",")
+	if u, err := url.Parse(strings.TrimSpace(first)); err == nil {
+		return u.User.Username()
+	}
+	return ""
 }
