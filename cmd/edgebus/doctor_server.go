@@ -313,11 +313,3 @@ func (e *examination) hubs(ctx context.Context) {
 		e.add(isError, "hub", "try again, or leave hubs out with --no-hubs", "not every hub was tried: %v", err)
 	}
 }
-
-// hintPages says what to try when there are no pages.
-func hintPages(err error) error {
-	if errors.Is(err, errNoPages) {
-		return fmt.Errorf("%w; start the server with -m 8222 or http: \"127.0.0.1:8222\" in its configuration, or say where its pages are with --monitor", err)
-	}
-	return err
-}

@@ -41,7 +41,7 @@ func monitorFlags(own ...option) []option {
 	return append(own,
 		&stringFlag{Name: "config", Aliases: []string{"c"}, Usage: "configuration `FILE` that the server runs with, which says where its pages are"},
 		dirFlag(),
-		&stringFlag{Name: "monitor", Aliases: []string{"m"}, EnvVars: []string{"EDGEBUS_MONITOR"}, Usage: "`URL` of the monitoring pages, if that is not " + defaultMonitor},
+		&stringFlag{Name: "monitor", Aliases: []string{"m"}, EnvVars: []string{"EDGEBUS_MONITOR"}, Usage: "`URL` of the monitoring pages, or their port on this machine, if that is not " + defaultMonitor},
 	)
 }
 
@@ -85,15 +85,19 @@ type pages struct {
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// newPages takes a URL as people write it: with or without scheme and port.
+// newPages takes a URL as people write it: with or without scheme and port, or as the port alone that -m is
+// for the server.
 func newPages(text string, timeout time.Duration) (*pages, error) {
+	if port, err := strconv.ParseUint(text, 10, 16); err == nil && port > 0 {
+		text = "127.0.0.1:" + text
+	}
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
 	}
 	at, err := url.Parse(text)
 	if err != nil || at.Hostname() == "" || at.Scheme != "http" && at.Scheme != "https" {
 		// Without the text, which may hold a password.
-		return nil, usageError("--monitor wants a URL such as %s", defaultMonitor)
+		return nil, usageError("--monitor wants a URL such as %s, or a port of this machine", defaultMonitor)
 	}
 	if at.Port() == "" {
 		at.Host = net.JoinHostPort(at.Hostname(), "8222")
@@ -155,6 +159,33 @@ func monitorNow(socket string, timeout time.Duration) string {
 	return status.Monitoring[0]
 }
 
+// hintPages says what to try when there are no pages where they were looked for.
+func hintPages(c *invocation, err error) error {
+	if !errors.Is(err, errNoPages) {
+		return err
+	}
+	if c.String("monitor") != "" {
+		if at := pagesOfUp(c); at != "" {
+			return fmt.Errorf("%w; the server that is up on this machine has them at %s: --monitor %[2]s, or leave it away", err, at)
+		}
+		return fmt.Errorf("%w; is that the port of the pages, which the server's log names (\"Starting http monitor\"), and not another's? A server without pages gets some with -m 8222, or http: \"127.0.0.1:8222\" in its configuration", err)
+	}
+	return fmt.Errorf("%w; start the server with -m 8222 or http: \"127.0.0.1:8222\" in its configuration, or say where its pages are with --monitor", err)
+}
+
+// pagesOfUp is where a running server has its pages that -c, --dir or what up has written leads to; empty: none.
+func pagesOfUp(c *invocation) string {
+	path, err := configPath(c)
+	if err != nil || path == "" {
+		return ""
+	}
+	socket := daemon.ControlSocket(path)
+	if socket == "" {
+		return ""
+	}
+	return monitorNow(socket, c.Duration("timeout"))
+}
+
 // localAddress is an address of this machine for a host that is listened on.
 func localAddress(host string) string {
 	switch host {
@@ -186,13 +217,16 @@ func (p *pages) get(ctx context.Context, page string, into any) error {
 	}
 	body, err := p.exchange(conn, page)
 	if ctx.Err() != nil {
-		return fmt.Errorf("%s: no page within %v", p.shown(), p.timeout)
+		return fmt.Errorf("%w at %s: nothing came within %v", errNoPages, p.shown(), p.timeout)
 	}
-	if err != nil {
+	if errors.Is(err, errPageRefuse) {
 		return fmt.Errorf("%s: %w", p.shown(), err)
 	}
+	if err != nil {
+		return fmt.Errorf("%w at %s: %w", errNoPages, p.shown(), err)
+	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("%s%s is no page of a NATS server: is another program at that port?", p.shown(), page)
+		return fmt.Errorf("%w at %s: its %s is none of a NATS server", errNoPages, p.shown(), page)
 	}
 	return nil
 }
@@ -214,7 +248,7 @@ func (p *pages) exchange(conn net.Conn, page string) ([]byte, error) {
 	}
 	words := strings.Fields(status)
 	if len(words) < 2 || !strings.HasPrefix(words[0], "HTTP/1.") {
-		return nil, fmt.Errorf("what answers does not speak HTTP: is this the port of the monitoring pages?")
+		return nil, errors.New("what answers there does not speak HTTP")
 	}
 	for read := 0; ; {
 		line, err := in.ReadString('\n')

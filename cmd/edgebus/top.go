@@ -121,7 +121,7 @@ func (p *program) top(c *invocation) error {
 	}
 	from, err := pagesOf(c, loaded)
 	if err != nil {
-		return hintPages(err)
+		return hintPages(c, err)
 	}
 	ctx, stop := withInterrupt()
 	defer stop()
@@ -133,7 +133,7 @@ func (p *program) top(c *invocation) error {
 func (p *program) topTables(ctx context.Context, c *invocation, from *pages) error {
 	before, err := readTop(ctx, from)
 	if err != nil {
-		return hintPages(err)
+		return hintPages(c, err)
 	}
 	every := time.NewTicker(c.Duration("interval"))
 	defer every.Stop()
@@ -148,7 +148,7 @@ func (p *program) topTables(ctx context.Context, c *invocation, from *pages) err
 			return nil
 		}
 		if err != nil {
-			return hintPages(err)
+			return hintPages(c, err)
 		}
 		t := now.since(before, c.String("sort"), c.Int("rows"))
 		if c.Bool("json") {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +38,9 @@ func TestTopShowsRatesOfEachConnection(t *testing.T) {
 	}
 	for _, s := range []step{
 		{name: "wrong password", args: []string{"top", "-m", "http://eve:no@" + monitor}, code: 1, stderr: "edgebus: http://" + monitor + ": the pages want a user and a password.*"},
-		{name: "other port", args: []string{"top", "-m", strings.TrimPrefix(url, "nats://")}, code: 1, stderr: "edgebus: .*"},
-		{name: "no address", args: []string{"top", "-m", "ftp://eve:secret@x"}, code: 2, stderr: "edgebus: --monitor wants a URL such as http://127.0.0.1:8222\n"},
+		{name: "another's port", args: []string{"top", "-m", strings.TrimPrefix(url, "nats://")}, code: 1, stderr: "edgebus: no monitoring pages at http://" + hostPort(t, ports["nats"]) + ": what answers there does not speak HTTP; is that the port of the pages.*"},
+		{name: "a port alone", args: []string{"top", "-m", "1"}, code: 1, stderr: "edgebus: no monitoring pages at http://127.0.0.1:1: .*connection refused; is that the port of the pages, which the server's log names.*"},
+		{name: "no address", args: []string{"top", "-m", "ftp://eve:secret@x"}, code: 2, stderr: "edgebus: --monitor wants a URL such as http://127.0.0.1:8222, or a port of this machine\n"},
 		{name: "order", args: []string{"top", "--sort", "fame"}, code: 2, stderr: "edgebus: --sort wants .*"},
 	} {
 		s.run(t, "")
@@ -78,7 +82,7 @@ func TestPagesThatAreNone(t *testing.T) {
 	for answer, want := range map[string]string{
 		"":                                "EOF",
 		"-ERR 'Unknown Protocol'\r\n":     "does not speak HTTP",
-		"HTTP/1.0 200 OK\r\n\r\n<html>":   "no page of a NATS server",
+		"HTTP/1.0 200 OK\r\n\r\n<html>":   "its /varz is none of a NATS server",
 		"HTTP/1.0 404 Gone\r\n\r\nno\nno": "the answer is 404 no",
 		"HTTP/1.0 200 OK\r\n" + strings.Repeat("A: b\r\n", maxPageHead): "headers have no end",
 	} {
@@ -122,4 +126,18 @@ func TestTrafficIsBounded(t *testing.T) {
 	if again := count.table(now.Add(time.Second), 2); again.Rate != 0 {
 		t.Errorf("nothing came, and the rate is %v", again.Rate)
 	}
+}
+
+// Who has mistaken the port is told the right one where a server of up says it.
+func TestTopNamesThePortOfThePages(t *testing.T) {
+	socket := socketPath(t)
+	dir := filepath.Dir(socket)
+	if err := os.WriteFile(filepath.Join(dir, "edgebus.conf"), fmt.Appendf(nil, "listen: \"127.0.0.1:-1\"\nhttp: \"127.0.0.1:-1\"\ncontrol_socket: %q\n", socket), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, edgebusBinary, "", nil, "-c", filepath.Join(dir, "edgebus.conf")).until("Server is ready")
+	at := monitorNow(socket, patience)
+	step{name: "wrong", args: []string{"top", "--dir", dir, "-m", "1"}, code: 1, stderr: "edgebus: no monitoring pages at http://127.0.0.1:1: .*; the server that is up on this machine has them at " + at + ": --monitor " + at + ", or leave it away\n"}.run(t, "")
+	_, port, _ := strings.Cut(strings.TrimPrefix(at, "http://"), ":")
+	step{name: "right", args: []string{"top", "-m", port, "--count", "1", "--interval", "50ms"}, stdout: ".*CID ADDRESS.*"}.run(t, "")
 }
