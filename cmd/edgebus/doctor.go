@@ -22,7 +22,8 @@ func doctorCommand(p *program) *tool {
 machine, the server that runs, whether it lets you in (--user and so on), its monitoring pages and each hub
 that it is to join. What is wrong comes first, each with a sentence of what to do.
 
-Exit code 0: all is well; 1: there are warnings; 2: something is wrong.`,
+Exit code 0: all is well that was looked at; 1: there are warnings; 2: something is wrong. What was skipped, such as
+a login for which no options were given, is said and counts for nothing.`,
 		Flags: monitorFlags(clientFlags(
 			&boolFlag{Name: "json", Usage: "print JSON"},
 			&boolFlag{Name: "no-hubs", Usage: "do not try to join hubs that no running server tells about"},
@@ -31,18 +32,19 @@ Exit code 0: all is well; 1: there are warnings; 2: something is wrong.`,
 	}
 }
 
-// A severity is how bad a finding is.
+// A severity is how bad a finding is, and the exit code that it asks for.
 type severity int
 
 const (
-	isWell severity = iota
+	wasSkipped severity = iota - 1 // nothing is known of it, which is no fault of the server's
+	isWell
 	isWarning
 	isError
 )
 
-var severityNames = [...]string{"ok", "warning", "error"}
+var severityNames = [...]string{"skipped", "ok", "warning", "error"}
 
-func (s severity) String() string { return severityNames[s] }
+func (s severity) String() string { return severityNames[s-wasSkipped] }
 
 // MarshalText implements encoding.TextMarshaler.
 func (s severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
@@ -181,17 +183,19 @@ func (e *examination) configuration() {
 // print writes what was found and returns the worst of it.
 func (e *examination) print(w io.Writer, asJSON bool) (worst severity, err error) {
 	var counts [len(severityNames)]int
+	count := func(s severity) int { return counts[s-wasSkipped] }
 	for _, f := range e.findings {
 		worst = max(worst, f.Severity)
-		counts[f.Severity]++
+		counts[f.Severity-wasSkipped]++
 	}
 	if asJSON {
 		return worst, json.NewEncoder(w).Encode(struct {
 			Worst    severity  `json:"worst"`
 			Errors   int       `json:"errors"`
 			Warnings int       `json:"warnings"`
+			Skipped  int       `json:"skipped"`
 			Findings []finding `json:"findings"`
-		}{worst, counts[isError], counts[isWarning], e.findings})
+		}{worst, count(isError), count(isWarning), count(wasSkipped), e.findings})
 	}
 	var b strings.Builder
 	for _, f := range e.findings {
@@ -200,7 +204,11 @@ func (e *examination) print(w io.Writer, asJSON bool) (worst severity, err error
 			fmt.Fprintf(&b, "  %s\n", f.Remedy)
 		}
 	}
-	fmt.Fprintf(&b, "%s, %s, %d well\n", plural(counts[isError], "error"), plural(counts[isWarning], "warning"), counts[isWell])
+	fmt.Fprintf(&b, "%s, %s, %d well", plural(count(isError), "error"), plural(count(isWarning), "warning"), count(isWell))
+	if n := count(wasSkipped); n > 0 {
+		fmt.Fprintf(&b, ", %d skipped", n)
+	}
+	b.WriteByte('\n')
 	_, err = io.WriteString(w, b.String())
 	return worst, err
 }

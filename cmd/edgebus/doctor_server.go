@@ -193,7 +193,7 @@ func (e *examination) login(ctx context.Context, at string) {
 		given = given || e.c.String(name) != ""
 	}
 	if !given && e.wantAuth {
-		e.add(isWell, "login", "", "not tried: the server wants credentials or TLS, which options of this command would give")
+		e.add(wasSkipped, "login", "say --user and --password, or --creds, --nkey, --token or --tlscert, to have it tried", "the server wants credentials or TLS, and none were given")
 		return
 	}
 	options, err := connectionFlags(e.c)
@@ -227,16 +227,20 @@ func (e *examination) pages(ctx context.Context) {
 	}
 	from, err := pagesOf(e.c, e.loaded)
 	if err != nil {
-		e.add(isWarning, "pages", "add http: \"127.0.0.1:8222\" to it, so that the running server can be looked into", "%v", err)
+		e.add(wasSkipped, "pages", "add http: \"127.0.0.1:8222\" to it, so that the running server can be looked into", "%v", err)
 		return
+	}
+	bad := isWarning
+	if e.loaded == nil && e.c.String("monitor") == "" {
+		bad = wasSkipped // nobody has said that there are any
 	}
 	var v varzPage
 	if err := from.get(ctx, "/varz", &v); err != nil {
-		e.add(isWarning, "pages", "start the server with -m 8222, or say where its pages are with --monitor, so that it can be looked into", "%v", err)
+		e.add(bad, "pages", "start the server with -m 8222, or say where its pages are with --monitor, so that it can be looked into", "%v", err)
 		return
 	}
 	if e.id != "" && v.ServerID != e.id {
-		e.add(isWarning, "pages", "say with --monitor where the pages of this server are, or start it with -m", "%s shows another server, %q", from.at.Host, clean(v.ServerName, 64))
+		e.add(bad, "pages", "say with --monitor where the pages of this server are, or start it with -m", "%s shows another server, %q", from.at.Host, clean(v.ServerName, 64))
 		return
 	}
 	e.load(&v)
@@ -309,7 +313,10 @@ func (e *examination) hubs(ctx context.Context) {
 		}
 		e.add(isError, "hub", cmp.Or(t.Remedy, "look at the log of the hub"), "%s cannot be joined: %s", t.URL, t.Reason)
 	}
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		e.add(wasSkipped, "hub", "mend the others first, or look at each with edgebus check -c FILE --connect", "not every hub was tried in the time that there was")
+	case err != nil:
 		e.add(isError, "hub", "try again, or leave hubs out with --no-hubs", "not every hub was tried: %v", err)
 	}
 }

@@ -139,8 +139,22 @@ func TestDoctorNamesAWrongPassword(t *testing.T) {
 	if r.code != int(isError) {
 		t.Error(r)
 	}
-	if r := run(t, "", "doctor", "-s", url, "--user", "ann", "--password", "right", "--json"); r.code != int(isWarning) || !strings.Contains(r.stdout, `"severity":"ok","about":"login"`) {
-		t.Error(r) // there are no pages to look at
+	if r := run(t, "", "doctor", "-s", url, "--user", "ann", "--password", "right", "--json"); r.code != int(isWell) || !strings.Contains(r.stdout, `"severity":"ok","about":"login"`) {
+		t.Error(r)
+	}
+}
+
+// What nobody has asked for is no finding against the server: neither in the summary nor in the exit code.
+func TestDoctorCountsWhatItHasSkippedForNothing(t *testing.T) {
+	_, path, ports := startServer(t, "authorization { user: ann, password: right }\n")
+	r := run(t, "", "doctor", "-c", path, "-s", ports["nats"][0])
+	if r.code != int(isWell) || !matches(`.*\nskipped: login: .* none were given\n  say --user and --password.*\nskipped: pages: .*the configuration names no port for them\n.*\n0 errors, 0 warnings, \d well, 2 skipped\n`, r.stdout) {
+		t.Error(r)
+	}
+	// Pages that should be there and are not are another matter.
+	r = run(t, "", "doctor", "-c", path, "-s", ports["nats"][0], "-m", "http://127.0.0.1:1")
+	if r.code != int(isWarning) || !strings.HasPrefix(r.stdout, "warning: pages: no monitoring pages at http://127.0.0.1:1: ") {
+		t.Error(r)
 	}
 }
 
