@@ -96,6 +96,7 @@ type Log struct {
 
 	// Anyone's.
 	state   atomic.Pointer[logState]
+	follows atomic.Bool // another process begins the file anew when it has grown large
 	repeats repeats
 }
 
@@ -130,7 +131,7 @@ func (l *Log) open(o LogOptions) (*logState, error) {
 	var err error
 	switch {
 	case o.File != "":
-		s.out, err = openLogFile(o.File, o.FileSizeLimit, o.FileMaxNum, o.Stderr)
+		s.out, err = openLogFile(o.File, o.FileSizeLimit, o.FileMaxNum, o.Stderr, &l.follows)
 	case o.RemoteSyslog != "":
 		s.format.bare = !s.format.json
 		s.out, err = openSyslog(o.RemoteSyslog, o.Stderr)
@@ -153,6 +154,18 @@ func (l *Log) Logger() *slog.Logger { return slog.New(&handler{log: l}) }
 
 // Reopen closes the log's file and opens one of the same name, for tools that rename it.
 func (l *Log) Reopen() error { return l.state.Load().out.reopen() }
+
+// Follow leaves it to another process to begin the log's file anew: both write to it while one server takes
+// another's place, and what one renames the other must not rename again. Lead takes it back.
+func (l *Log) Follow() {
+	l.follows.Store(true)
+	if f, ok := l.state.Load().out.(*logFile); ok {
+		f.finish()
+	}
+}
+
+// Lead begins the log's file anew when it has grown large, as is usual.
+func (l *Log) Lead() { l.follows.Store(false) }
 
 // IsFile reports whether the log goes to a file.
 func (l *Log) IsFile() bool { return l.state.Load().options.File != "" }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,17 +28,19 @@ type logFile struct {
 	maxNum  int   // files; not positive: any number
 	stderr  io.Writer
 	nowFunc func() time.Time
+	follows *atomic.Bool // another process begins it anew
 
 	mu         sync.Mutex
 	closed     bool
 	file       *os.File // nil while it cannot be opened
 	size       int64
+	followed   bool // when a line was written last
 	complained time.Time
 	lost       int // lines, since the last complaint
 }
 
-func openLogFile(path string, limit int64, maxNum int, stderr io.Writer) (*logFile, error) {
-	f := &logFile{path: path, limit: limit, maxNum: maxNum, stderr: stderr, nowFunc: time.Now}
+func openLogFile(path string, limit int64, maxNum int, stderr io.Writer, follows *atomic.Bool) (*logFile, error) {
+	f := &logFile{path: path, limit: limit, maxNum: maxNum, stderr: stderr, nowFunc: time.Now, follows: follows}
 	if err := f.openLocked(); err != nil {
 		return nil, fmt.Errorf("log_file: %w", err)
 	}
@@ -65,7 +68,12 @@ func (f *logFile) writeLine(_ slog.Level, line []byte) {
 		f.stderr.Write(line)
 		return
 	}
-	if f.limit > 0 && f.size > 0 && f.size+int64(len(line)) > f.limit {
+	follows := f.follows.Load()
+	if follows || f.followed {
+		f.catchUpLocked()
+	}
+	f.followed = follows
+	if !follows && f.limit > 0 && f.size > 0 && f.size+int64(len(line)) > f.limit {
 		f.rotateLocked()
 	}
 	if f.file == nil {
@@ -81,6 +89,29 @@ func (f *logFile) writeLine(_ slog.Level, line []byte) {
 	}
 }
 
+// finish returns when no line is being written that was begun before.
+func (f *logFile) finish() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+}
+
+// catchUpLocked sees what another process has done with the file: made it longer, or begun it anew.
+func (f *logFile) catchUpLocked() {
+	if f.file == nil {
+		return
+	}
+	own, err := f.file.Stat()
+	if err != nil {
+		return
+	}
+	if there, err := os.Stat(f.path); err == nil && os.SameFile(own, there) {
+		f.size = own.Size()
+		return
+	}
+	f.file.Close() // the next line opens what is there, or makes it
+	f.file = nil
+}
+
 // rotateLocked renames the file and leaves opening a new one to the next write. If it cannot be
 // renamed it is cut instead: its bound is what keeps the disk from filling.
 func (f *logFile) rotateLocked() {
@@ -88,39 +119,57 @@ func (f *logFile) rotateLocked() {
 		f.file.Close() // before the renaming, which Windows refuses otherwise
 		f.file = nil
 	}
-	backup := f.path + "." + f.nowFunc().Format(backupStamp)
-	if err := os.Rename(f.path, backup); err != nil {
+	backups, err := f.backups()
+	if err != nil {
+		f.complainLocked(err)
+	}
+	backup := f.nextBackup(backups)
+	if err := os.Rename(f.path, filepath.Join(filepath.Dir(f.path), backup)); err != nil {
 		f.complainLocked(err)
 		if err := os.Truncate(f.path, 0); err != nil {
 			f.complainLocked(err)
 		}
+	} else {
+		backups = append(backups, backup)
 	}
 	f.size = 0
-	f.deleteOldLocked()
+	f.deleteOldLocked(backups)
 }
 
-// deleteOldLocked keeps maxNum files, the one being written included.
-func (f *logFile) deleteOldLocked() {
-	if f.maxNum <= 0 {
-		return
-	}
+// backups are the names of the files that were renamed, the oldest first.
+func (f *logFile) backups() (names []string, err error) {
 	entries, err := os.ReadDir(filepath.Dir(f.path))
-	if err != nil {
-		f.complainLocked(err)
-		return
-	}
-	var backups []string
 	for _, entry := range entries {
 		stamp, ok := strings.CutPrefix(entry.Name(), filepath.Base(f.path)+".")
 		if !ok || !entry.Type().IsRegular() {
 			continue
 		}
 		if _, err := time.Parse(backupStamp, stamp); err == nil {
-			backups = append(backups, entry.Name())
+			names = append(names, entry.Name())
 		}
 	}
-	slices.Sort(backups) // the stamp sorts by time
-	for len(backups) > f.maxNum-1 {
+	slices.Sort(names) // the stamp sorts by time
+	return names, err
+}
+
+// nextBackup is a name behind all of them. A clock that stands in 1970, or was set back, would give one in
+// front, and what was written last would be deleted first.
+func (f *logFile) nextBackup(backups []string) string {
+	base := filepath.Base(f.path) + "."
+	next := base + f.nowFunc().Format(backupStamp)
+	if len(backups) == 0 {
+		return next
+	}
+	last := backups[len(backups)-1]
+	if at, err := time.Parse(backupStamp, last[len(base):]); err == nil && next <= last {
+		next = base + at.Add(1).Format(backupStamp)
+	}
+	return next
+}
+
+// deleteOldLocked keeps maxNum files, the one being written included.
+func (f *logFile) deleteOldLocked(backups []string) {
+	for f.maxNum > 0 && len(backups) > f.maxNum-1 {
 		if err := os.Remove(filepath.Join(filepath.Dir(f.path), backups[0])); err != nil {
 			f.complainLocked(err)
 		}
