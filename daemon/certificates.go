@@ -84,7 +84,7 @@ func (d *Daemon) watchCerts(ctx context.Context) {
 		set := d.shown.Load()
 		if set != before {
 			// What there is to say of a configuration was said when it was read.
-			newWarnings(set.watched, said, time.Now(), engine.Now())
+			newWarnings(set.watched, said, d.clock(), engine.Now())
 			before = set
 		}
 		if len(set.watched) == 0 {
@@ -105,7 +105,7 @@ func (d *Daemon) watchCerts(ctx context.Context) {
 				every = min(every, certsSettle)
 			}
 		}
-		for _, text := range newWarnings(set.watched, said, time.Now(), engine.Now()) {
+		for _, text := range newWarnings(set.watched, said, d.clock(), engine.Now()) {
 			d.logger.Warn(text)
 		}
 	}

@@ -41,7 +41,8 @@ type Daemon struct {
 	lame      chan struct{} // closed by LameDuck
 	reshown   chan struct{} // told when shown has changed
 
-	certsEvery time.Duration // the constant, but in tests
+	certsEvery time.Duration    // the constant, but in tests
+	clock      func() time.Time // of the wall, which dates go by: time.Now, but in tests
 
 	stopOnce sync.Once
 	lameOnce sync.Once
@@ -123,7 +124,7 @@ func FromLoaded(l *Loaded) (*Daemon, error) {
 	d := &Daemon{
 		log: log, logger: log.Logger(), available: l.available, options: l.Options, directory: l.directory, certs: l.certs, leafDirectory: l.leafDirectory,
 		ready: make(chan struct{}), stopping: make(chan struct{}), lame: make(chan struct{}), failed: make(chan error, 1),
-		reshown: make(chan struct{}, 1), certsEvery: certsEvery,
+		reshown: make(chan struct{}, 1), certsEvery: certsEvery, clock: time.Now,
 	}
 	for _, warning := range l.Warnings {
 		d.warnings = append(d.warnings, warning.String())

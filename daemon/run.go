@@ -154,7 +154,7 @@ func (d *Daemon) announce() error {
 	for _, warning := range d.warnings {
 		d.logger.Warn(warning)
 	}
-	if flaw := auth.ClockFlaw(time.Now()); flaw != "" {
+	if flaw := auth.ClockFlaw(d.clock()); flaw != "" {
 		d.logger.Warn(flaw + ": until it is set, certificates and credentials with dates in them are not valid")
 	}
 	return nil
