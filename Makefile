@@ -44,7 +44,7 @@ lint: ## gofmt, vet and the repository's own rules
 demo: ## server, publisher of this machine's readings and a live table together; Ctrl-C ends it (DEMO_SECONDS=n: by itself)
 	@./scripts/demo.sh
 
-dist: ## release binaries for twelve kinds of machine, with checksums: make dist TARGETS="linux-armv6"
+dist: ## release binaries for thirteen kinds of machine, with checksums: make dist TARGETS="linux-armv6"
 	@./scripts/cross-compile.sh $(TARGETS)
 
 packages: ## Debian packages for amd64, arm64, armhf (from ARM v6 on) and armel, with checksums (TARGETS="armhf")

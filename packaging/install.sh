@@ -35,13 +35,13 @@ board() {
 	"Linux aarch64" | "Linux arm64") echo linux-arm64 ;;
 	"Linux armv7"* | "Linux armv8"*) echo linux-armv7 ;;
 	"Linux armv6"*) echo linux-armv6 ;;
+	"Linux armv5"*) echo linux-armv5 ;;
 	"Linux riscv64") echo linux-riscv64 ;;
 	"Linux mips")
 		little_endian || fail "there is no build for big-endian MIPS"
 		echo linux-mipsle
 		;;
 	"Linux mipsel") echo linux-mipsle ;;
-	"Linux armv5"* | "Linux armv4"*) fail "there is no build for $machine without a package manager: use the Debian package for armel" ;;
 	"Darwin arm64") echo darwin-arm64 ;;
 	"Darwin x86_64") echo darwin-amd64 ;;
 	"FreeBSD amd64") echo freebsd-amd64 ;;

@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-all=(linux-armv6 linux-armv7 linux-arm64 linux-amd64 linux-386 linux-riscv64 linux-mipsle
+all=(linux-armv5 linux-armv6 linux-armv7 linux-arm64 linux-amd64 linux-386 linux-riscv64 linux-mipsle
 	darwin-arm64 darwin-amd64 windows-amd64 windows-arm64 freebsd-amd64)
 
 # A gateway's flash is small: a binary that passes this is a decision, not an accident. Other code than

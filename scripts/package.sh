@@ -46,11 +46,7 @@ program() {
 	fi
 	case $1 in
 	armhf) target=linux-armv6 ;; # Debian's armhf is ARM v7, but that of Raspberry Pi OS is v6, for the first models
-	armel)                       # has no floating point unit; it is no release of its own
-		GOOS=linux GOARCH=arm GOARM=5 CGO_ENABLED=0 go build -trimpath -buildvcs=false \
-			-ldflags "-s -w -X main.version=$version" -o "$2" ./cmd/edgebus
-		return
-		;;
+	armel) target=linux-armv5 ;; # has no floating point unit
 	esac
 	VERSION=$version DIST=$stage/release scripts/cross-compile.sh "$target" >/dev/null
 	mv "$stage/release/edgebus-$target" "$2"

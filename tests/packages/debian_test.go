@@ -184,3 +184,18 @@ func TestUnknownArchitectureIsRefused(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// What a package brings is a release's own program: the same bytes, and none that is tested nowhere else.
+func TestPackagesHaveProgramsOfReleases(t *testing.T) {
+	t.Parallel()
+	script := text(t, "scripts/package.sh")
+	if strings.Contains(script, "go build") {
+		t.Error("scripts/package.sh builds by a line of its own, and not by scripts/cross-compile.sh")
+	}
+	known := crossTargets(t)
+	for _, match := range regexp.MustCompile(`target=(linux-arm\w+)`).FindAllStringSubmatch(script, -1) {
+		if !known[match[1]] {
+			t.Errorf("%s is no target of scripts/cross-compile.sh", match[1])
+		}
+	}
+}

@@ -47,7 +47,8 @@ func TestInstallerPicksTheBuildForTheBoard(t *testing.T) {
 		{"Darwin", "arm64", "darwin-arm64"},
 		{"Darwin", "x86_64", "darwin-amd64"},
 		{"FreeBSD", "amd64", "freebsd-amd64"},
-		{"Linux", "armv5tel", ""},
+		{"Linux", "armv5tel", "linux-armv5"}, // Kirkwood boards, which have no floating point
+		{"Linux", "armv4tl", ""},
 		{"Linux", "s390x", ""},
 		{"SunOS", "i86pc", ""},
 	} {
