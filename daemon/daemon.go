@@ -39,6 +39,7 @@ type Daemon struct {
 	ready     chan struct{} // closed by Run when clients can connect
 	stopping  chan struct{} // closed by Stop
 	lame      chan struct{} // closed by LameDuck
+	heirs     chan *Heir    // who has taken our place; there is room for it
 	reshown   chan struct{} // told when shown has changed
 
 	certsEvery time.Duration    // the constant, but in tests
@@ -57,7 +58,8 @@ type Daemon struct {
 	address   net.Addr
 	pidFile   string
 	portsFile string
-	monitor   *monitor.Server // nil: no pages
+	sockets   []socket                       // of the doors, to be handed on; whoever has set upgrading may use them
+	monitor   atomic.Pointer[monitor.Server] // nil: no pages
 
 	// Run's alone.
 	doors    sync.WaitGroup // goroutines of serve
@@ -71,6 +73,7 @@ type Daemon struct {
 	leafServing  bool // the listener is the leaf links'
 
 	monitorListener net.Listener
+	monitorOptions  monitor.Options
 	monitorServing  bool // the listener is the pages'
 
 	control *control // nil: there is no control socket
@@ -79,7 +82,7 @@ type Daemon struct {
 	notifier    *notifier    // nil: nobody wants to hear
 	follows     bool         // another server has given its place up for us
 
-	upgrading atomic.Bool          // a new program is being started
+	upgrading atomic.Bool          // a new program is being started, or has taken our place
 	heir      atomic.Pointer[Heir] // what has taken our place; nil: nothing has
 	handing   sync.Mutex           // held while it is tried, and while stop removes what is put back if it fails; above mu
 
@@ -123,7 +126,7 @@ func FromLoaded(l *Loaded) (*Daemon, error) {
 	}
 	d := &Daemon{
 		log: log, logger: log.Logger(), available: l.available, options: l.Options, directory: l.directory, certs: l.certs, leafDirectory: l.leafDirectory,
-		ready: make(chan struct{}), stopping: make(chan struct{}), lame: make(chan struct{}), failed: make(chan error, 1),
+		ready: make(chan struct{}), stopping: make(chan struct{}), lame: make(chan struct{}), heirs: make(chan *Heir, 1), failed: make(chan error, 1),
 		reshown: make(chan struct{}, 1), certsEvery: certsEvery, clock: time.Now,
 	}
 	for _, warning := range l.Warnings {
@@ -139,6 +142,7 @@ func (d *Daemon) Inherits(in *Inheritance) {
 	d.notifier = openNotifier(in.notify, d.logger)
 	if in.elder != nil { // until it gives its place up, our end is not the service's
 		d.notifier.fallSilent()
+		d.log.Follow()
 	}
 }
 
@@ -237,6 +241,7 @@ func (d *Daemon) listen() error {
 		return fmt.Errorf("%w (%s)", err, listenRemedy(err))
 	}
 	d.listener, d.host, d.address = ln, hostOf(ln, host), ln.Addr()
+	d.sockets = append(d.sockets, socket{doorClients, ln})
 	if info != "" {
 		d.logger.Info(info)
 	}
@@ -260,7 +265,12 @@ func (d *Daemon) serve(ctx context.Context) error {
 		return nil
 	}
 	d.serving = true
-	wait, err := d.server.Open(d.listener)
+	return d.serveOn(ctx, d.listener)
+}
+
+// serveOn lets clients in at a socket.
+func (d *Daemon) serveOn(ctx context.Context, ln net.Listener) error {
+	wait, err := d.server.Open(ln)
 	if err != nil {
 		return err
 	}

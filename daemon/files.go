@@ -45,16 +45,21 @@ func (d *Daemon) writePorts() error {
 	if err != nil {
 		return err
 	}
-	program := "edgebus"
-	if d.options.NATSServerDefaults {
-		program = "nats-server" // whoever waits for the file looks for this name
-	}
-	path := filepath.Join(d.options.PortsFileDir, fmt.Sprintf("%s_%d.ports", program, os.Getpid()))
+	path := d.portsPath(os.Getpid())
 	if err := writeWhole(path, content); err != nil {
 		return fmt.Errorf("ports_file_dir: %w", err)
 	}
 	d.portsFile = path
 	return nil
+}
+
+// portsPath is the file of a process.
+func (d *Daemon) portsPath(pid int) string {
+	program := "edgebus"
+	if d.options.NATSServerDefaults {
+		program = "nats-server" // whoever waits for the file looks for this name
+	}
+	return filepath.Join(d.options.PortsFileDir, fmt.Sprintf("%s_%d.ports", program, pid))
 }
 
 // ports are the addresses by what they are for. nats-server has no leafnodes there.

@@ -48,6 +48,7 @@ func (d *Daemon) listenLeaf() error {
 		return fmt.Errorf("leafnodes: %w (%s)", err, listenRemedy(err))
 	}
 	d.leafListener = ln
+	d.sockets = append(d.sockets, socket{doorLeafnodes, ln})
 	shown := ln.Addr().String()
 	if tcp, ok := ln.Addr().(*net.TCPAddr); ok {
 		shown = net.JoinHostPort(host, strconv.Itoa(tcp.Port))
@@ -63,8 +64,13 @@ func (d *Daemon) serveLeaf(ctx context.Context) {
 		return
 	}
 	d.leafServing = true
+	d.serveLeafOn(ctx, d.leafListener)
+}
+
+// serveLeafOn lets leaves in at a socket.
+func (d *Daemon) serveLeafOn(ctx context.Context, ln net.Listener) {
 	d.doors.Go(func() {
-		if err := d.leaf.Serve(ctx, d.leafListener); err != nil {
+		if err := d.leaf.Serve(ctx, ln); err != nil {
 			d.logger.Error("Leaves cannot join any more", "error", err)
 		}
 	})

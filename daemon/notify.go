@@ -61,7 +61,7 @@ func (n *notifier) say(status string) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if status != n.status {
+	if status != n.status && !n.mute {
 		n.status = status
 		n.tellLocked("STATUS=" + status)
 	}

@@ -73,8 +73,8 @@ func (p pages) varz() *monitor.Varz {
 	v.LeafNodes, _ = p.d.leaf.Counts()
 	v.HTTPHost, v.HTTPPort, v.HTTPSPort = p.d.monitorAddress()
 	v.HTTPBasePath, v.HTTPRequests = o.Monitor.BasePath, map[string]uint64{}
-	if p.d.monitor != nil {
-		v.HTTPRequests = p.d.monitor.Requests()
+	if shows := p.d.monitor.Load(); shows != nil {
+		v.HTTPRequests = shows.Requests()
 	}
 	v.OperatorJWTs, v.OperatorClaims = set.directory.Operators()
 	if set.certs != nil {

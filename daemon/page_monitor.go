@@ -36,8 +36,9 @@ func (d *Daemon) listenMonitor() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w (is another server running there? choose another port with %s_port)", scheme, err, scheme)
 	}
-	options := monitor.Options{BasePath: o.BasePath, TLS: secure, Logger: d.logger, Authorize: d.mayLook}
-	d.monitor, d.monitorListener = monitor.New(options, pages{d}.table()), ln
+	d.monitorOptions = monitor.Options{BasePath: o.BasePath, TLS: secure, Logger: d.logger, Authorize: d.mayLook}
+	d.monitor.Store(monitor.New(d.monitorOptions, pages{d}.table()))
+	d.monitorListener, d.sockets = ln, append(d.sockets, socket{doorMonitoring, ln})
 	d.logger.Info("Starting " + scheme + " monitor on " + ln.Addr().String())
 	if secure == nil && o.User == "" && !isLoopback(host) {
 		d.logger.Warn("anybody who reaches " + ln.Addr().String() + " sees who is connected: set http_user and http_password, or listen on 127.0.0.1")
@@ -47,12 +48,18 @@ func (d *Daemon) listenMonitor() error {
 
 // serveMonitor serves pages until ctx is over.
 func (d *Daemon) serveMonitor(ctx context.Context) {
-	if d.monitor == nil {
+	if d.monitorListener == nil {
 		return
 	}
 	d.monitorServing = true
+	d.serveMonitorOn(ctx, d.monitorListener)
+}
+
+// serveMonitorOn serves pages at a socket.
+func (d *Daemon) serveMonitorOn(ctx context.Context, ln net.Listener) {
+	pages := d.monitor.Load()
 	d.doors.Go(func() {
-		if err := d.monitor.Serve(ctx, d.monitorListener); err != nil {
+		if err := pages.Serve(ctx, ln); err != nil {
 			d.logger.Error("Monitoring has ended", "error", err)
 		}
 	})
@@ -61,12 +68,12 @@ func (d *Daemon) serveMonitor(ctx context.Context) {
 // closeMonitor ends the pages, last of all doors: how the server stops can be watched.
 func (d *Daemon) closeMonitor(ctx context.Context) error {
 	switch {
-	case d.monitor == nil:
+	case d.monitorListener == nil:
 		return nil
 	case !d.monitorServing:
 		return d.monitorListener.Close()
 	}
-	return d.monitor.Shutdown(ctx)
+	return d.monitor.Load().Shutdown(ctx)
 }
 
 // monitorAddress is what the page about the server shows of its own address.

@@ -66,9 +66,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.serveControl()
 	d.report(serving)
 	d.tellElder("taken")
-	err := d.wait(ctx)
+	err := d.wait(ctx, serving)
 	if err != nil {
 		d.sayFatal(err)
+	} else {
+		d.tellElder("over") // if it is still there, our end is no reason to come back
 	}
 	return errors.Join(err, d.stop())
 }
@@ -200,34 +202,34 @@ func (d *Daemon) shownAddress() string {
 	return d.address.String()
 }
 
-// wait is all that happens between start and stop.
-func (d *Daemon) wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-d.stopping:
-		return nil
-	case err := <-d.failed:
-		return err
-	case <-d.lame:
+// wait is all that happens between start and stop. It may be told that another server has taken our place,
+// and that it has died.
+func (d *Daemon) wait(ctx, serving context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.stopping:
+			return nil
+		case err := <-d.failed:
+			return err
+		case <-d.lame:
+			return d.leave(ctx)
+		case h := <-d.heirs:
+			if back, err := d.yield(ctx, serving, h); !back {
+				return err
+			}
+		}
 	}
-	goodbye := d.server.LameDuck
-	if d.heir.Load() != nil {
-		goodbye = d.server.HandOver
-		seen, cancel := context.WithTimeout(ctx, pagesPatience)
-		d.closeMonitor(seen) // whoever looks now wants to see the new one
-		cancel()
-	}
-	d.logger.Info("Entering lame duck mode, stop accepting new clients")
-	d.notifier.say("Lame duck: clients are being told to go elsewhere")
-	if s := d.system.Load(); s != nil {
-		s.LameDuck()
-	}
-	d.leaf.LameDuck()
+}
+
+// leave lets the clients go elsewhere.
+func (d *Daemon) leave(ctx context.Context) error {
+	d.sayLame()
 	leaving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
-	d.doors.Go(func() { done <- goodbye(leaving) })
+	d.doors.Go(func() { done <- d.server.LameDuck(leaving) })
 	select {
 	case err := <-done:
 		return err
@@ -235,6 +237,16 @@ func (d *Daemon) wait(ctx context.Context) error {
 	case <-d.stopping:
 	}
 	return nil
+}
+
+// sayLame tells everybody but the clients that the doors close.
+func (d *Daemon) sayLame() {
+	d.logger.Info("Entering lame duck mode, stop accepting new clients")
+	d.notifier.say("Lame duck: clients are being told to go elsewhere")
+	if s := d.system.Load(); s != nil {
+		s.LameDuck()
+	}
+	d.leaf.LameDuck()
 }
 
 // closeDoors ends serve, or closes the listener that it was never given.

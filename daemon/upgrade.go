@@ -12,14 +12,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/edgebus-io/edgebus/server"
 )
 
 // A running server gives its place up to another program in five steps: it starts that program with its
 // sockets; the program makes itself ready, serves clients and says "ready"; it hears "go", opens what there
 // can be only one of, and says "taken"; only then the first one lets its clients go. Up to "taken" everything
-// can be undone by ending the program, and nobody has noticed anything.
+// can be undone by ending the program, and nobody has noticed anything. From then on the first one keeps its
+// sockets without accepting, and if the program dies before all is over, it comes back: upgrade_yield.go.
 
 const (
 	// upgradePatience is how long a program may take to be ready.
@@ -71,7 +70,7 @@ func (d *Daemon) upgrade(args json.RawMessage) (any, error) {
 	case !d.upgrading.CompareAndSwap(false, true):
 		return nil, errors.New("another upgrade is under way")
 	}
-	done, h, err := d.handOver(request.File)
+	h, done, err := d.handOver(request.File)
 	if err != nil {
 		d.upgrading.Store(false)
 		d.logger.Error("Upgrade: this server goes on", "program", request.File, "error", err)
@@ -79,7 +78,15 @@ func (d *Daemon) upgrade(args json.RawMessage) (any, error) {
 	}
 	d.logger.Info(fmt.Sprintf("Upgrade: process %d has taken over, version %s", done.PID, done.Version), "program", request.File)
 	d.heir.Store(h)
-	d.lameOnce.Do(func() { close(d.lame) })
+	d.heirs <- h
+	trial := time.NewTimer(trialTime)
+	defer trial.Stop()
+	select {
+	case <-trial.C:
+	case <-d.ending:
+	case how := <-h.died:
+		return nil, fmt.Errorf("the new program has ended as soon as it had taken over (%s): what it had to say is in the server's log or on its standard error; the running server goes on", how)
+	}
 	return done, nil
 }
 
@@ -94,9 +101,11 @@ type Heir struct {
 
 	ended chan struct{}    // closed by who waits for it, once it has ended
 	state *os.ProcessState // set before that; nil: unknown
+
+	died chan string // told when we are back because it has died; there is room for it
 }
 
-// Heir is what has taken this server's place; nil: nothing has.
+// Heir is what has taken this server's place; nil: nothing has, or it has died and this server is back.
 func (d *Daemon) Heir() *Heir { return d.heir.Load() }
 
 // PID is its process.
@@ -120,7 +129,7 @@ func (h *Heir) how() string {
 }
 
 // handOver starts a program and gives it everything. After an error it is gone.
-func (d *Daemon) handOver(file string) (*Upgrade, *Heir, error) {
+func (d *Daemon) handOver(file string) (*Heir, *Upgrade, error) {
 	d.handing.Lock()
 	defer d.handing.Unlock()
 	select {
@@ -146,10 +155,10 @@ func (d *Daemon) handOver(file string) (*Upgrade, *Heir, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { h.conn.Close() })
 	defer stop()
-	defer h.conn.Close()
 	version, err := h.expect("ready", upgradePatience)
 	if err == nil {
 		d.notifier.handOver(h.PID())
+		d.log.Follow() // before it leads: two that rename one file lose lines
 		if err = h.say("go"); err == nil {
 			_, err = h.expect("taken", takePatience)
 		}
@@ -160,20 +169,29 @@ func (d *Daemon) handOver(file string) (*Upgrade, *Heir, error) {
 	if err != nil {
 		h.process.Kill()
 		<-h.ended // nothing of it is left that could take our files
-		// It may have come as far as these.
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if again := d.writePid(); again != nil {
-			d.logger.Error("The pid file could not be written anew", "error", again)
-		}
-		if again := d.renewControl(); again != nil {
-			d.logger.Error("The control socket could not be made anew: that takes a restart", "error", again)
-		}
+		h.conn.Close()
+		d.reclaim(h)
 		return nil, nil, err
 	}
 	d.notifier.fallSilent()
-	clients := d.server.Snapshot().(*server.Snapshot).Connections
-	return &Upgrade{PID: h.PID(), Version: version, Before: d.shown.Load().options.Version, Clients: clients}, h, nil
+	clients := d.server.Status().Connections
+	return h, &Upgrade{PID: h.PID(), Version: version, Before: d.shown.Load().options.Version, Clients: clients}, nil
+}
+
+// reclaim takes back what there can be only one of, however much of it a program that is gone has taken.
+func (d *Daemon) reclaim(h *Heir) {
+	d.log.Lead()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.writePid(); err != nil {
+		d.logger.Error("The pid file could not be written anew", "error", err)
+	}
+	if err := d.renewControl(); err != nil {
+		d.logger.Error("The control socket could not be made anew: that takes a restart", "error", err)
+	}
+	if d.portsFile != "" {
+		os.Remove(d.portsPath(h.PID())) // it had no time to
+	}
 }
 
 // expect waits for a word of the heir, and returns what follows it.
@@ -251,6 +269,7 @@ func (d *Daemon) follow(ctx context.Context) error {
 		return errors.Join(errors.New("upgrade: the server whose place was to be taken has kept it"), err)
 	}
 	d.follows = true
+	d.log.Lead()
 	d.notifier.speakUp()
 	return nil
 }

@@ -19,13 +19,7 @@ func (d *Daemon) startHeir(file string) (h *Heir, err error) {
 		}
 	}()
 	var names []string
-	for _, door := range []struct {
-		name string
-		ln   net.Listener
-	}{{doorClients, d.listener}, {doorLeafnodes, d.leafListener}, {doorMonitoring, d.monitorListener}} {
-		if door.ln == nil {
-			continue
-		}
+	for _, door := range d.sockets {
 		fd, err := duplicate(door.ln)
 		if err != nil {
 			return nil, err
@@ -52,12 +46,23 @@ func (d *Daemon) startHeir(file string) (h *Heir, err error) {
 		ours.Close()
 		return nil, err
 	}
-	h = &Heir{process: process, conn: ours, in: bufio.NewReaderSize(ours, elderLine), ended: make(chan struct{})}
+	h = &Heir{process: process, conn: ours, in: bufio.NewReaderSize(ours, elderLine), ended: make(chan struct{}), died: make(chan string, 1)}
 	go func() { // ends with the program, or with us
 		h.state, _ = process.Wait()
 		close(h.ended)
 	}()
 	return h, nil
+}
+
+// keep makes a second listener on a socket: it stays when the first one is closed.
+func keep(ln net.Listener) (net.Listener, error) {
+	fd, err := duplicate(ln)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), ln.Addr().String())
+	defer file.Close() // the listener has a descriptor of its own
+	return net.FileListener(file)
 }
 
 // duplicate is a descriptor of a listener's socket that is ours to close.

@@ -243,6 +243,22 @@ func (n *Node) LameDuck() {
 	}
 }
 
+// LetGo closes the links that LameDuck has left.
+func (n *Node) LetGo() {
+	for _, k := range n.all() {
+		k.conn.Close(errShutdown)
+	}
+}
+
+// Return takes LameDuck back: hubs are dialled again, and Serve may be called anew.
+func (n *Node) Return() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lame.Store(false)
+	n.remotes = slices.DeleteFunc(n.remotes, func(r *remote) bool { return r.over })
+	n.startLocked(n.settings.Load())
+}
+
 // Shutdown closes the doors and all links, and returns when they are gone, or with ctx.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.mu.Lock()

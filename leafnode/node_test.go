@@ -2,6 +2,7 @@ package leafnode
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -316,4 +317,51 @@ func TestBadOptionsAreRefused(t *testing.T) {
 			t.Errorf("%s: taken", name)
 		}
 	}
+}
+
+// A server that was to leave and stays is joined with its hub again, and lets leaves in, whether the links
+// were still there or not.
+func TestLameDuckCanBeTakenBack(t *testing.T) {
+	t.Parallel()
+	hub := newSite(t, "hub", nil)
+	edge := newSite(t, "edge", func(o *Options, _ *auth.Options) {
+		o.Reconnect, o.Remotes = 10*time.Millisecond, []Remote{hub.remote()}
+	})
+	edge.n.Start()
+	for i, letGo := range []bool{false, true, true} {
+		before := edge.links(1)[0].ID
+		edge.n.LameDuck()
+		if letGo {
+			edge.n.LetGo()
+			edge.links(0)
+			eventually(t, "nobody dials", func() bool {
+				edge.n.mu.Lock()
+				defer edge.n.mu.Unlock()
+				return edge.n.remotes[0].over
+			})
+		}
+		edge.n.Return()
+		if after := edge.links(1)[0].ID; (before != after) != letGo {
+			t.Errorf("let go %v: link %d, and before %d", letGo, after, before)
+		}
+		near, far := edge.newClient(""), hub.newClient("")
+		subject := fmt.Sprintf("a.%d", i)
+		far.subscribe(subject, "")
+		edge.wanted(subject, true)
+		near.publish(subject, "", "", "x")
+		far.wants(subject + ": x")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge.serving.Go(func() {
+		if err := edge.n.Serve(context.Background(), ln); err != nil && !errors.Is(err, ErrStopped) {
+			t.Error(err)
+		}
+	})
+	edge.addr = ln.Addr().String()
+	leaf := newSite(t, "leaf", func(o *Options, _ *auth.Options) { o.Remotes = []Remote{edge.remote()} })
+	leaf.n.Start()
+	leaf.links(1)
 }

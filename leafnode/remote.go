@@ -25,6 +25,8 @@ type remote struct {
 
 	tried chan struct{} // told when the hub has let us in and answered a PING, for Try; nil: nobody waits
 
+	over bool // nobody dials any more; under node.mu
+
 	// run's alone.
 	pool    *pool
 	backoff backoff
@@ -94,7 +96,7 @@ func (o *Remote) account() string { return cmp.Or(o.Account, "$G") }
 
 // run dials until the remote is stopped.
 func (r *remote) run() {
-	for r.ctx.Err() == nil && !r.node.lame.Load() {
+	for !r.isOver() {
 		u := r.pool.next()
 		drift := r.drift()
 		err := r.attempt(u)
@@ -113,6 +115,14 @@ func (r *remote) run() {
 		r.note(u, err, wait)
 		r.wait(wait, drift)
 	}
+}
+
+// isOver reports whether nobody is to be dialled any more. Return looks at what it notes.
+func (r *remote) isOver() bool {
+	r.node.mu.Lock()
+	defer r.node.mu.Unlock()
+	r.over = r.ctx.Err() != nil || r.node.lame.Load()
+	return r.over
 }
 
 const (

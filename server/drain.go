@@ -95,6 +95,19 @@ func (s *Server) HandOver(ctx context.Context) error {
 	})
 }
 
+// Return takes LameDuck or HandOver back, once it has returned: who is still there stays, and listeners may
+// be opened again.
+func (s *Server) Return() {
+	s.lame.Store(false)
+	s.mu.Lock()
+	s.stopped = false
+	s.mu.Unlock()
+	set := s.settings.Load()
+	for _, c := range s.all() {
+		c.conn.Post(func(*engine.Loop) { c.doTell(set, infoStays) })
+	}
+}
+
 // leave is either. over says how long the clients that are left after the grace period are closed for.
 func (s *Server) leave(ctx context.Context, set *settings, grace time.Duration, over func(clients int) time.Duration) error {
 	s.lame.Store(true)
@@ -122,11 +135,13 @@ func (s *Server) leave(ctx context.Context, set *settings, grace time.Duration, 
 }
 
 // doLameDuck tells one client, if it is one that wants to know.
-func (s *session) doLameDuck(set *settings) bool {
+func (s *session) doLameDuck(set *settings) bool { return s.doTell(set, infoLameDuck) }
+
+func (s *session) doTell(set *settings, kind infoKind) bool {
 	if s.flags&(takesInfo|hasPonged) != takesInfo|hasPonged {
 		return false
 	}
-	s.sayInfo(set, infoLameDuck)
+	s.sayInfo(set, kind)
 	s.settle()
 	return true
 }

@@ -55,6 +55,7 @@ const (
 	infoFirst    infoKind = iota // before anything else
 	infoConnect                  // after the first PONG
 	infoLameDuck                 // the server is about to close its clients
+	infoStays                    // it is not, after all
 )
 
 // infoRoom is the most that an INFO takes besides its prepared parts and the account's name, which

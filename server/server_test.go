@@ -360,3 +360,42 @@ func TestServerShowsTheKeysThatItIsGiven(t *testing.T) {
 		t.Errorf("any id will do: %v", err)
 	}
 }
+
+// A server that was to leave and stays is as it was before.
+func TestLameDuckCanBeTakenBack(t *testing.T) {
+	r := start(t, Options{}, auth.Options{}, broker.Options{})
+	c := r.dial()
+	c.send(`CONNECT {"verbose":false,"protocol":1}` + "\r\nPING\r\n")
+	c.expect("PONG\r\n")
+	c.readInfo()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.server.LameDuck(ctx) }()
+	if info := c.readInfo(); info["ldm"] != true {
+		t.Errorf("INFO %v", info)
+	}
+	cancel()
+	<-ended
+	r.server.Return()
+	if info := c.readInfo(); info["ldm"] != nil || info["connect_info"] != nil {
+		t.Errorf("INFO %v", info)
+	}
+	ln := mustListen(t)
+	wait, err := r.server.Open(ln)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving, stop := context.WithCancel(context.Background())
+	defer stop()
+	go func() { ended <- wait(serving) }()
+	r.addr = ln.Addr().String()
+	if info := r.dial().info; info["ldm"] != nil {
+		t.Errorf("INFO %v", info)
+	}
+	c.send("PING\r\n")
+	c.expect("PONG\r\n")
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

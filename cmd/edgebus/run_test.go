@@ -43,6 +43,9 @@ func TestMain(m *testing.M) {
 
 const patience = 20 * time.Second
 
+// lifetime is how long a program that runs beside a test may: who waits for it waits no longer.
+const lifetime = 3 * patience
+
 // A result is what a finished program left.
 type result struct {
 	code           int
@@ -92,7 +95,7 @@ const nobodyThere = "127.0.0.1:1"
 // start runs a program with a clean environment and env on top.
 func start(t *testing.T, program, stdin string, env []string, args ...string) *process {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), lifetime)
 	p := &process{t: t, cmd: exec.CommandContext(ctx, program, args...), stdout: new(lockedBuffer), stderr: new(lockedBuffer), ended: make(chan struct{})}
 	p.cmd.Stdin = strings.NewReader(stdin)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr

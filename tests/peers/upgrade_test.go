@@ -40,20 +40,7 @@ type upgradeClient struct {
 // A server gives its place up to another under load: nobody is refused meanwhile, and nobody has to come back
 // twice.
 func TestUpgradeUnderLoadRefusesNobody(t *testing.T) {
-	folder, err := os.MkdirTemp("", "eb") // short enough for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(folder) })
-	socket, pidFile := filepath.Join(folder, "s"), filepath.Join(folder, "pid")
-	s := process.Start(t, process.Options{Kind: process.Edgebus, Config: fmt.Sprintf("control_socket: %q\npid_file: %q\n", socket, pidFile)})
-	t.Cleanup(func() { // before the end of the first, whose output the second one holds
-		if text, err := os.ReadFile(pidFile); err == nil {
-			if pid, err := strconv.Atoi(string(text)); err == nil && pid != s.Pid() {
-				syscall.Kill(pid, syscall.SIGKILL)
-			}
-		}
-	})
+	s, socket := upgradable(t)
 	clients := upgradeCrowd(t, s)
 	var load sync.WaitGroup
 	defer load.Wait()
@@ -128,6 +115,90 @@ func TestUpgradeUnderLoadRefusesNobody(t *testing.T) {
 		if c.disconnects.Load() != 1 || c.back.Load() != 1 || c.failed.Load() != 0 {
 			t.Errorf("client %d was disconnected %d times, came back %d times and failed %d times", i, c.disconnects.Load(), c.back.Load(), c.failed.Load())
 		}
+	}
+	delivers(t, clients)
+}
+
+// upgradable starts a server that can be told by its control socket to give its place up.
+func upgradable(t *testing.T) (s *process.Server, socket string) {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "eb") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	socket, pidFile := filepath.Join(folder, "s"), filepath.Join(folder, "pid")
+	s = process.Start(t, process.Options{Kind: process.Edgebus, Config: fmt.Sprintf("control_socket: %q\npid_file: %q\n", socket, pidFile)})
+	t.Cleanup(func() { // before the end of the first, whose output the second one holds
+		if text, err := os.ReadFile(pidFile); err == nil {
+			if pid, err := strconv.Atoi(string(text)); err == nil && pid != s.Pid() {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	})
+	return s, socket
+}
+
+// The new server is killed while clients go over to it: the old one takes them back, and nobody finds the door
+// shut meanwhile.
+func TestUpgradeToAServerThatDiesRefusesNobody(t *testing.T) {
+	s, socket := upgradable(t)
+	clients := upgradeCrowd(t, s)
+	var load sync.WaitGroup
+	defer load.Wait()
+	ended := make(chan struct{})
+	defer sync.OnceFunc(func() { close(ended) })()
+	var dials, refused, cut atomic.Int64
+	for range 4 {
+		load.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				switch err := shortVisit(s); {
+				case errors.Is(err, syscall.ECONNREFUSED):
+					refused.Add(1)
+				case err != nil: // it was in at the server that was killed
+					cut.Add(1)
+				}
+				dials.Add(1)
+			}
+		})
+	}
+	output, err := exec.Command(process.Binary(t, process.Edgebus), "upgrade", "--json", "--control", socket).CombinedOutput()
+	var done struct{ PID int }
+	if err != nil || json.Unmarshal(output, &done) != nil || done.PID == 0 {
+		t.Fatalf("upgrade: %v: %s", err, output)
+	}
+	process.Eventually(t, patience, "the first are at the new server", func() bool {
+		for i := range clients {
+			if clients[i].back.Load() > 0 {
+				return true
+			}
+		}
+		return false
+	})
+	if err := syscall.Kill(done.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	process.Eventually(t, patience, "the old server serves again", func() bool {
+		return s.Logged("and this one comes back") && shortVisit(s) == nil
+	})
+	process.Eventually(t, patience, "everybody is connected", func() bool {
+		for i := range clients {
+			if !clients[i].IsConnected() {
+				return false
+			}
+		}
+		return true
+	})
+	t.Logf("%d clients: all were back %v after the new server was killed; %d more connections made meanwhile, %d cut by its death, %d refused",
+		len(clients), time.Since(begin).Round(time.Millisecond), dials.Load(), cut.Load(), refused.Load())
+	if refused.Load() > 0 {
+		t.Errorf("%d of %d were refused", refused.Load(), dials.Load())
 	}
 	delivers(t, clients)
 }
