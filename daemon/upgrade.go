@@ -67,6 +67,8 @@ func (d *Daemon) upgrade(args json.RawMessage) (any, error) {
 		return nil, errors.New("this server is the first process of its container, which ends with it: start a container with the new program instead")
 	case d.notifier == nil && ownedBySystemd():
 		return nil, errors.New("systemd would take this server's end for the service's, and end the new one as well: its unit needs Type=notify; add it, and restart the service this once")
+	case d.notifier == nil && restarter() != "":
+		return nil, fmt.Errorf("this server was started by %s, which would start another one when it ends, or end what is left: replace the program and restart the service", restarter())
 	case !d.upgrading.CompareAndSwap(false, true):
 		return nil, errors.New("another upgrade is under way")
 	}

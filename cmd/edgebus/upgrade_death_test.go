@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -193,4 +195,23 @@ func TestServerDoesNotComeBackBeforeAnother(t *testing.T) {
 	if refused, failed := visit(f.url); refused != nil || failed != nil {
 		t.Error(refused, failed)
 	}
+}
+
+// A supervisor that knows nothing of the new process would start a third one in the old one's place.
+func TestUpgradeIsRefusedUnderASupervisorThatStartsAnew(t *testing.T) { // not parallel: what was just written is started
+	if runtime.GOOS != "linux" {
+		t.Skip("who has started a process is read from /proc")
+	}
+	socket := socketPath(t)
+	pid := filepath.Join(filepath.Dir(socket), "pid")
+	config := file(t, "field.conf", fmt.Sprintf("listen: \"127.0.0.1:-1\"\ncontrol_socket: %q\npid_file: %q\n", socket, pid))
+	supervisor := file(t, "runsv", "#!/bin/sh\n\"$@\"\nexit $?\n")
+	if err := os.Chmod(supervisor, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, supervisor, "", nil, edgebusBinary, "-c", config).until("Server is ready")
+	t.Cleanup(func() { run(t, "", "--signal", "term="+pid) }) // before the supervisor: it holds the output
+	step{name: "upgrade", args: []string{"upgrade", "--control", socket}, code: 1, stderr: ".*started by runsv, which would start another one.*restart the service\n"}.run(t, "")
+	step{name: "stop", args: []string{"--signal", "term=" + pid}}.run(t, "")
+	p.wait()
 }
