@@ -51,10 +51,13 @@ board() {
 
 # bring NAME FILE: one file from where builds lie.
 bring() {
+	plain=
+	case $from in http://*) plain=yes ;; esac
 	case $from in
 	http://* | https://*)
 		if command -v curl >/dev/null 2>&1; then
-			curl -fsSL -o "$2" "$from/$1"
+			# What begins encrypted goes on so, whereto it may be redirected.
+			curl -fsSL --proto-redir "=https${plain:+,http}" -o "$2" "$from/$1"
 		elif command -v wget >/dev/null 2>&1; then
 			wget -q -O "$2" "$from/$1"
 		else

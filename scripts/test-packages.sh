@@ -115,6 +115,19 @@ next() {
 		dpkg-deb --root-owner-group -Znone --build "$tree" "$work/next.deb" >/dev/null && echo "$work/next.deb"
 }
 
+# broken VERSION: the package of a release that does not get as far as its files. Prints the file.
+broken() {
+	next "$1" >/dev/null &&
+		printf '#!/bin/sh\nexit 1\n' >"$work/next/DEBIAN/preinst" && chmod 755 "$work/next/DEBIAN/preinst" &&
+		dpkg-deb --root-owner-group -Znone --build "$work/next" "$work/broken.deb" >/dev/null && echo "$work/broken.deb"
+}
+
+# known: what dpkg knows of the package.
+known() {
+	# shellcheck disable=SC2016 # dpkg's own
+	inside dpkg-query -W -f '${Status} ${Version}' edgebus
+}
+
 enabled() {
 	[ -L "$root/etc/systemd/system/multi-user.target.wants/edgebus.service" ]
 }
@@ -153,6 +166,18 @@ works() {
 # What nobody has touched is replaced.
 upgrades() {
 	dpkg_install "$(next 98.0)" && inside grep -q 'New in 98.0' /etc/edgebus/edgebus.conf &&
+		is "the configuration" "$(mode /etc/edgebus/edgebus.conf)" "root:edgebus 640" && enabled
+}
+
+# A release that fails before its files are there leaves the one before as it was.
+survives_a_failure() {
+	local before
+	before=$(known)
+	if dpkg_install "$(broken 98.5)" >/dev/null; then
+		say "a package whose preinst fails is installed"
+		return 1
+	fi
+	is "what dpkg knows" "$(known)" "$before" && inside edgebus version && inside grep -q 'New in 98.0' /etc/edgebus/edgebus.conf &&
 		is "the configuration" "$(mode /etc/edgebus/edgebus.conf)" "root:edgebus 640" && enabled
 }
 
@@ -221,12 +246,13 @@ boots() {
 
 # Under systemd: ready when it says so, reloads, upgrades without an end, is killed and started anew when it hangs.
 serves_under_systemd() {
-	cp "$(deb amd64)" "$root/package.deb" && cp "$(next 98.0)" "$root/next.deb" || return 1
+	cp "$(deb amd64)" "$root/package.deb" && cp "$(next 98.0)" "$root/next.deb" && cp "$(broken 98.5)" "$root/broken.deb" || return 1
 	cat >"$work/probe.sh" <<-'END'
 		shown() { systemctl show edgebus -p "$1" --value; }
 		is() { [ "$2" = "$3" ] && echo "$1: $2" || { echo "$1 is \"$2\", want \"$3\""; journalctl -u edgebus -o cat | tail -n 30; exit 1; }; }
 		# becomes NAME WANT COMMAND...: within 90 s
 		becomes() { for _ in $(seq 900); do [ "$("${@:3}")" = "$2" ] && break; sleep 0.1; done; is "$1" "$("${@:3}")" "$2"; }
+		servers() { running | wc -l; }
 		running() { for each in /proc/[0-9]*/comm; do grep -xs edgebus "$each"; done; }
 		export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 		dpkg -i /package.deb >/dev/null 2>&1
@@ -242,10 +268,32 @@ serves_under_systemd() {
 		is "start of the service after an upgrade" "$(shown InvocationID)" "$before"
 		[ "$(shown MainPID)" != "$process" ] || is "process after an upgrade" "$process" "another"
 		edgebus check --connect || exit 1
+		becomes "servers after it" 1 servers
+		process=$(shown MainPID)
+		# A program that serves, and dies 2 s later.
+		printf '#!/bin/sh\n(sleep 2; kill -9 $$) &\nexec /usr/bin/edgebus "$@"\n' >/usr/bin/short-lived; chmod 755 /usr/bin/short-lived
+		edgebus upgrade -c /etc/edgebus/edgebus.conf /usr/bin/short-lived || exit 1
+		[ "$(shown MainPID)" != "$process" ] || is "process after another upgrade" "$process" "another"
+		becomes "process when the new one has died" "$process" shown MainPID
+		becomes "servers then" 1 servers
+		edgebus check --connect || exit 1
+		is "start of the service after that" "$(shown InvocationID) $(shown NRestarts)" "$before 0"
+		# A configuration that the new program does not take: the one that runs goes on.
+		echo "nonsense: 1" >>/etc/edgebus/edgebus.conf
+		dpkg --force-confold -i /package.deb >/dev/null 2>&1; is "status of an installation that cannot take over" $? 0
+		sed -i '$d' /etc/edgebus/edgebus.conf
+		is "process after it" "$(shown MainPID)" "$process"
+		edgebus check --connect || exit 1
 		kill -STOP "$(shown MainPID)"
 		becomes "starts after a hang" 1 shown NRestarts
 		becomes "after a hang" active systemctl is-active edgebus
 		edgebus check --connect || exit 1
+		systemctl stop edgebus
+		dpkg -i /broken.deb >/dev/null 2>&1; is "status of an installation that fails" $? 1
+		is "a service that was stopped before it" "$(systemctl is-active edgebus)" inactive
+		systemctl start edgebus
+		dpkg -i /broken.deb >/dev/null 2>&1
+		is "a service that ran before it" "$(systemctl is-active edgebus)" active
 		dpkg --purge edgebus >/dev/null 2>&1
 		becomes "after a purge" "" running
 		echo "all is well"
@@ -290,7 +338,7 @@ else
 fi
 if [ "$(id -u)" = 0 ] && { [ -n "${ROOT:-}" ] || command -v debootstrap >/dev/null || debian debootstrap; }; then
 	step "a Debian to install in" lay_out
-	for each in installs works upgrades keeps_changes removes comes_back purges leaves_nothing; do
+	for each in installs works upgrades survives_a_failure keeps_changes removes comes_back purges leaves_nothing; do
 		step "the package ${each//_/ }" "$each"
 	done
 	if command -v systemd-nspawn >/dev/null || debian systemd-container; then
