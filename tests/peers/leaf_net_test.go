@@ -291,6 +291,16 @@ func (n *node) links(t *testing.T) leafz {
 	return page
 }
 
+// leaves are the names of those who have joined a node.
+func (n *node) leaves(t *testing.T) map[string]bool {
+	t.Helper()
+	names := make(map[string]bool)
+	for _, each := range n.links(t).Leafs {
+		names[each.Name] = true
+	}
+	return names
+}
+
 // awaitLinks waits until a node has just so many links.
 func (n *node) awaitLinks(t *testing.T, count int) {
 	t.Helper()
