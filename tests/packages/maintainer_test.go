@@ -71,7 +71,8 @@ func TestMaintainerScriptsTouchTheServiceOnlyWhereTheyShould(t *testing.T) {
 	t.Parallel()
 	need(t, "dpkg-deb")
 	const goesOn = `echo "edgebus: the server refuses: the new program does not start: x.conf:1:1: bad; the running server goes on" >&2; exit 1`
-	const nobody = `echo "edgebus: no server is running" >&2; exit 1`
+	const nobody = `case $1 in upgrade) echo "edgebus: no server is running" >&2; exit 1 ;; esac`
+	const mistake = `echo "edgebus: x.conf:1:1: unknown field" >&2; exit 1`
 	for name, row := range map[string]struct {
 		script, args string
 		edgebus      string // what "edgebus upgrade" does
@@ -83,7 +84,8 @@ func TestMaintainerScriptsTouchTheServiceOnlyWhereTheyShould(t *testing.T) {
 		"upgrade":                        {script: "postinst", args: "configure 1.0", want: []string{upgrades}, not: []string{starts, restarts}},
 		"upgrade that nobody can answer": {script: "postinst", args: "configure 1.0", edgebus: nobody, want: []string{upgrades, restarts}},
 		// The server that runs is better than one that does not start.
-		"upgrade to what does not start": {script: "postinst", args: "configure 1.0", edgebus: goesOn, want: []string{upgrades}, not: []string{restarts}, says: "the server of the version before goes on"},
+		"upgrade to what does not start":     {script: "postinst", args: "configure 1.0", edgebus: goesOn, want: []string{upgrades}, not: []string{restarts}, says: "the server of the version before goes on"},
+		"upgrade with a mistake in the file": {script: "postinst", args: "configure 1.0", edgebus: mistake, want: []string{upgrades}, not: []string{restarts}, says: "unknown field"},
 		"upgrade of a stopped service": {script: "postinst", args: "configure 1.0", want: []string{restarts}, not: []string{upgrades}, // which does nothing then
 			prepare: func(s *stage, t *testing.T) {
 				s.tool(t, "systemctl", `case "$*" in *is-active*) exit 3 ;; esac`)
