@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -187,11 +188,13 @@ func TestServerDoesNotComeBackBeforeAnother(t *testing.T) {
 	if err := syscall.Kill(second, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	f.until(`(?m)^\[` + strconv.Itoa(first) + `\].*Server Exiting`)
-	f.serves(t, third)
-	if strings.Contains(f.stderr.String(), "comes back") {
-		t.Errorf("two servers serve:\n%s", f.stderr)
+	ended := regexp.MustCompile(`(?m)^\[` + strconv.Itoa(first) + `\].*Server Exiting`)
+	for deadline := time.Now().Add(patience); !ended.MatchString(f.stderr.String()); <-time.After(5 * time.Millisecond) {
+		if text := f.stderr.String(); strings.Contains(text, "comes back") || time.Now().After(deadline) {
+			t.Fatalf("the first server does not end:\n%s", text)
+		}
 	}
+	f.serves(t, third)
 	if refused, failed := visit(f.url); refused != nil || failed != nil {
 		t.Error(refused, failed)
 	}
