@@ -36,6 +36,9 @@ func TestWhoMayNotJoinIsToldWhy(t *testing.T) {
 		{"reserved", strings.Replace(with(in), `"cluster":"leaf"`, `"cluster":"_"`, 1), "cluster name is reserved"},
 		{"our own name", strings.Replace(with(in), `"cluster":"leaf"`, `"cluster":"site"`, 1), "remote leafnode has same cluster name"},
 		{"too old", strings.Replace(with(in), "2.15.2", "2.8.4", 1), `connection rejected since minimum version required is "2.9.0"`},
+		{"a stranger's client", with(`"user":"u","pass":"hushed","lang":"go",`), "Authorization Violation"},
+		{"a stranger of our own name", strings.Replace(with(""), `"cluster":"leaf"`, `"cluster":"site"`, 1), "Authorization Violation"},
+		{"a stranger that is too old", strings.Replace(with(""), "2.15.2", "2.8.4", 1), "Authorization Violation"},
 		{"compression nobody knows", `INFO {"compression":"zstd"}` + "\r\n", `unsupported route compression mode "zstd"`},
 		{"no JSON", "CONNECT {]\r\n", ""},
 		{"a second INFO", `INFO {"compression":"off"}` + "\r\n" + `INFO {"compression":"off"}` + "\r\n", ""},
@@ -65,6 +68,25 @@ func TestWhoMayNotJoinIsToldWhy(t *testing.T) {
 			s.links(0)
 			joinAsLeaf(t, s, with(in), false).sync()
 		})
+	}
+}
+
+// nats-server refuses an old leaf behind the INFO that lets it in. The bytes are those of 2.15.2, and an -ERR in
+// the place of that INFO would be a broken handshake to some leaves.
+func TestALeafThatIsTooOldIsRefusedBehindItsWelcome(t *testing.T) {
+	s := newSite(t, "site", func(o *Options, a *auth.Options) {
+		o.MinVersion = "2.16.0"
+		a.Accounts = auth.AccountsOptions{"A": {Users: []auth.User{{User: "u", Password: "hush"}}}}
+	})
+	w := dialSite(t, s)
+	w.info()
+	w.say(`CONNECT {"version":"2.15.2","user":"u","pass":"hush","name":"leaf","cluster":"leaf","remote_account":"$G"}` + "\r\n")
+	i := w.info()
+	if !i.ConnectInfo || i.RemoteAccount != "A" || i.Nonce != "" {
+		t.Errorf("it is welcomed by %+v", i)
+	}
+	if ops := w.ended(); !slices.Equal(ops, []string{`-ERR 'connection rejected since minimum version required is "2.16.0"'`}) {
+		t.Errorf("behind its welcome it is told %q", ops)
 	}
 }
 

@@ -23,11 +23,12 @@ const (
 
 // A closing is why a link ends. wire is what the peer is told with -ERR (empty: it is closed without
 // a word), reason what logs and monitoring show, remedy what the operator can do about it, and delay
-// how long the hub is left alone at least. stays is of what a peer says without closing.
+// how long the hub is left alone at least. welcomed is of what a leaf is told behind our last INFO, and
+// stays of what a peer says without closing.
 type closing struct {
 	wire, reason, remedy string
 	delay                time.Duration
-	stays                bool
+	welcomed, stays      bool
 }
 
 func (c *closing) Error() string {
@@ -133,7 +134,7 @@ func gatewayHere(name string) *closing {
 
 func tooOld(minimum, theirs string) *closing {
 	return &closing{wire: fmt.Sprintf("connection rejected since minimum version required is %q", minimum), reason: "Minimum Version Required",
-		remedy: fmt.Sprintf("the leaf is version %q: update it, or lower leafnodes.min_version", cut(theirs)), delay: versionDelay}
+		remedy: fmt.Sprintf("the leaf is version %q: update it, or lower leafnodes.min_version", cut(theirs)), delay: versionDelay, welcomed: true}
 }
 
 // A told is what a part of a peer's -ERR means.

@@ -210,7 +210,8 @@ func (h *acceptor) info(i *info) (action, error) {
 	return action{input: true, output: true, then: appendInfo(nil, h.about(mode))}, nil
 }
 
-// connect judges a CONNECT by what can be judged without knowing other links or users.
+// connect judges a CONNECT by what can be judged without knowing other links. As in nats-server a leaf shows
+// first who it is: strangers learn nothing of what is wrong with it.
 func (h *acceptor) connect(c *connect) error {
 	if c.Lang != "" {
 		return errClientHere

@@ -14,9 +14,6 @@ import (
 // doConnect takes a leaf's CONNECT.
 func (k *link) doConnect(args []byte) error {
 	c, err := parseConnect(args)
-	if err == nil {
-		err = k.acceptor.connect(&c)
-	}
 	if err != nil {
 		return k.failWith(err)
 	}
@@ -95,7 +92,11 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 		k.closeLater(whyNot(err), set.directory.Timeout())
 		return nil
 	case err != nil:
-		return k.fail(whyNot(err))
+		why := whyNot(err)
+		if c.Lang != "" {
+			why.remedy = errClientHere.remedy // which is told it, as by nats-server, only if it may come in
+		}
+		return k.fail(why)
 	case !id.Admits(auth.LeafNode):
 		why := *errAuthorization
 		why.remedy = "the leaf's user may not use this type of connection: add LEAFNODE to its allowed_connection_types"
@@ -104,8 +105,17 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 	k.identity = id
 	account := k.node.broker.Account(cmp.Or(id.Account, set.DefaultAccount))
 	imports, exports := limitsOf(id.Perms)
+	isSystem := account.Name() == set.directory.SystemAccount()
+	welcome := k.acceptor.welcome(account.Name(), isSystem, &imports, &exports)
+	if err := k.acceptor.connect(c); err != nil {
+		var why *closing
+		if errors.As(err, &why) && why.welcomed {
+			k.say(string(welcome))
+		}
+		return k.failWith(err)
+	}
 	k.facts = facts{
-		account: account.Name(), system: account.Name() == set.directory.SystemAccount(), name: c.Name, serverID: c.ServerID,
+		account: account.Name(), system: isSystem, name: c.Name, serverID: c.ServerID,
 		cluster: c.Cluster, version: c.Version, theirs: c.RemoteAccount, hub: c.Hub, isolated: set.Isolate || c.Isolate,
 		headers: c.Headers, mode: k.acceptor.mode(), secure: k.isSecured,
 	}
@@ -115,7 +125,7 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 	if err := k.settle(account); err != nil {
 		return err
 	}
-	k.say(string(k.acceptor.welcome(account.Name(), k.facts.system, &imports, &exports)))
+	k.say(string(welcome))
 	return k.enter(account)
 }
 
