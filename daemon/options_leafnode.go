@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
@@ -227,11 +229,63 @@ func (l *Loaded) checkLeaf() error {
 	return err
 }
 
-// same compares two blocks by what they hold. What was made of files is not looked at.
-func (o *LeafnodeOptions) same(other *LeafnodeOptions) bool {
-	plain := func(o LeafnodeOptions) any {
-		o.Options.TLS, o.Options.Remotes = nil, nil
+// changes are what differs of two blocks, for the log: what links go by from now on with what it is, remotes by
+// their URLs, and the rest by the name of the block. What was made of files is not looked at.
+func (o *LeafnodeOptions) changes(next *LeafnodeOptions) (lines []string) {
+	note := func(differs bool, key string, now any) {
+		if differs {
+			lines = append(lines, fmt.Sprintf("leafnodes.%s = %v", key, now))
+		}
+	}
+	note(!o.Compression.Same(next.Compression), "compression", next.Compression)
+	note(o.MinVersion != next.MinVersion, "min_version", cmp.Or(next.MinVersion, "none"))
+	note(o.Isolate != next.Isolate, "isolate_leafnode_interest", next.Isolate)
+	left := slices.Clone(next.Remotes)
+	for i := range o.Remotes {
+		r := &o.Remotes[i]
+		at := slices.IndexFunc(left, func(n RemoteOptions) bool { return slices.Equal(n.URLs, r.URLs) && n.Account == r.Account })
+		if at < 0 {
+			lines = append(lines, r.shown()+" removed")
+			continue
+		}
+		lines = append(lines, r.changes(&left[at])...)
+		left = slices.Delete(left, at, at+1)
+	}
+	for i := range left {
+		lines = append(lines, left[i].shown()+" added")
+	}
+	rest := func(o LeafnodeOptions) any {
+		o.Options.TLS, o.Options.Remotes, o.Remotes = nil, nil, nil
+		o.Compression, o.MinVersion, o.Isolate = leafnode.Compression{}, "", false
 		return o
 	}
-	return same(plain(*o), plain(*other))
+	if !same(rest(*o), rest(*next)) {
+		lines = append(lines, "leafnodes")
+	}
+	return lines
+}
+
+// shown names a remote in the log, without secrets.
+func (r *RemoteOptions) shown() string {
+	return "leafnodes.remotes " + strings.Join(leafnode.ShownURLs(r.URLs), ", ")
+}
+
+// changes are what differs of a remote.
+func (r *RemoteOptions) changes(next *RemoteOptions) (lines []string) {
+	note := func(differs bool, key string, now any) {
+		if differs {
+			lines = append(lines, fmt.Sprintf("%s: %s = %v", r.shown(), key, now))
+		}
+	}
+	note(!r.Compression.Same(next.Compression), "compression", next.Compression)
+	note(r.Isolate != next.Isolate, "isolate_leafnode_interest", next.Isolate)
+	note(r.Disabled != next.Disabled, "disabled", next.Disabled)
+	rest := func(r RemoteOptions) any {
+		r.Compression, r.Isolate, r.Disabled = leafnode.Compression{}, false, false
+		return r
+	}
+	if !same(rest(*r), rest(*next)) {
+		lines = append(lines, r.shown())
+	}
+	return lines
 }

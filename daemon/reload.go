@@ -115,7 +115,6 @@ func (o *Options) changedKeys(next *Options) (lines []string) {
 		{"operator, resolver", nil, !same(o.Top.Operator, next.Top.Operator)},
 		{"resolver_tls", nil, !same(o.ResolverTLS, next.ResolverTLS)},
 		{"tls", nil, !same(o.TLS, next.TLS)},
-		{"leafnodes", nil, !o.Leaf.same(&next.Leaf)},
 		{"allow_non_tls", next.AllowNonTLS, o.AllowNonTLS != next.AllowNonTLS},
 		{"max_connections", next.Server.MaxConnections, o.Server.MaxConnections != next.Server.MaxConnections},
 		{"max_connections_per_address", next.Server.MaxConnectionsPerAddress, o.Server.MaxConnectionsPerAddress != next.Server.MaxConnectionsPerAddress},
@@ -158,7 +157,7 @@ func (o *Options) changedKeys(next *Options) (lines []string) {
 			lines = append(lines, fmt.Sprintf("%s = %v", row.key, row.now))
 		}
 	}
-	return lines
+	return append(lines, o.Leaf.changes(&next.Leaf)...)
 }
 
 // sameAuth compares two authorization blocks by what they hold.

@@ -1,7 +1,6 @@
 package leafnode
 
 import (
-	"cmp"
 	"net"
 	"strconv"
 	"time"
@@ -89,32 +88,6 @@ func limitsOf(p *auth.Permissions) (imports, exports limits) {
 		return limits{allow: s.Allow, deny: s.Deny, closed: s.Allow != nil}
 	}
 	return of(o.Subscribe), of(o.Publish)
-}
-
-// doReload closes a leaf's link if its user may not stay as it is.
-func (k *link) doReload() {
-	if k.peer == nil {
-		return
-	}
-	if why := k.recheck(k.node.settings.Load()); why != nil {
-		k.close(why)
-	}
-}
-
-// recheck finds out what has become of a leaf's user. Whose permissions are others begins anew.
-func (k *link) recheck(set *settings) *closing {
-	if k.door == nil {
-		return nil
-	}
-	id, err := set.directory.Recheck(k.identity)
-	if err != nil || !id.Admits(auth.LeafNode) || k.node.broker.Account(cmp.Or(id.Account, set.DefaultAccount)) != k.peer.Account() {
-		return errNoLonger
-	}
-	if !id.Perms.Equal(k.identity.Perms) {
-		return errReload
-	}
-	k.identity = id
-	return k.bound(set)
 }
 
 // forEver is so far away that the sum with now is still a time.

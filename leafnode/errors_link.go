@@ -14,8 +14,12 @@ var (
 var (
 	errThrottled = &closing{reason: "TLS Handshake Error",
 		remedy: "more TLS handshakes a second than connection_rate_limit allows; leaves try again by themselves"}
-	errShutdown   = &closing{reason: "Server Shutdown"}
-	errReload     = &closing{reason: "Configuration Reload"}
+	errShutdown = &closing{reason: "Server Shutdown"}
+	errReload   = &closing{reason: "Configuration Reload"}
+
+	// errRenegotiate is of a link that both sides have to agree on anew.
+	errRenegotiate = &closing{reason: "Configuration Reload",
+		remedy: "compression has changed, which both sides agree on while they shake hands: the side that dials makes the link again by itself"}
 	errUnexpected = &closing{wire: "Unknown Protocol Operation", reason: "Protocol Violation",
 		remedy: "the hub sent CONNECT, which only leaves send"}
 	errBusy = &closing{wire: wireAuthorization, reason: "Authentication Failure",

@@ -37,13 +37,14 @@ type solicitConfig struct {
 //	INFO nonce (S2)          CONNECT                 S2 from here, if it is
 //	INFO connect_info        interest                the link is up
 type solicitor struct {
-	config solicitConfig
-	stage  stage
-	rtt    time.Duration // until the first INFO
-	nonce  string
-	waits  bool // the hub answers CONNECT with an INFO
-	peer   info
-	agreed Mode
+	config  solicitConfig
+	stage   stage
+	rtt     time.Duration // until the first INFO
+	nonce   string
+	waits   bool // the hub answers CONNECT with an INFO
+	peer    info
+	agreed  Mode
+	offered string // the hub's word for compression
 }
 
 // A stage is what a solicitor waits for.
@@ -95,7 +96,7 @@ func (h *solicitor) first(i *info, rtt time.Duration) (action, error) {
 	if err != nil {
 		return action{}, err
 	}
-	h.agreed = mode
+	h.agreed, h.offered = mode, i.Compression
 	if !mode.framed() {
 		line, err := h.connect()
 		return action{send: line, up: h.stage == forNothing}, err
@@ -158,7 +159,8 @@ type acceptConfig struct {
 type acceptor struct {
 	config acceptConfig
 	agreed Mode
-	asked  bool // the leaf has sent its INFO
+	asked  bool   // the leaf has sent its INFO
+	word   string // for compression, in it
 }
 
 // newAcceptor is for one connection. Until a leaf asks for anything else there is no compression.
@@ -198,7 +200,7 @@ func (h *acceptor) info(i *info) (action, error) {
 	if h.asked {
 		return action{}, errSecondInfo
 	}
-	h.asked = true
+	h.asked, h.word = true, i.Compression
 	mode, err := agreeOn(h.config.compression, i.Compression)
 	if err != nil {
 		return action{}, err
@@ -232,6 +234,17 @@ func (h *acceptor) connect(c *connect) error {
 		h.agreed = ModeOff
 	}
 	return nil
+}
+
+// offered is what a leaf has for compression. One that could not have got any keeps that to itself.
+func (h *acceptor) offered(c *connect) (word string, known bool) {
+	switch {
+	case h.asked:
+		return h.word, true
+	case c.CompressMode == "" || c.CompressMode == ModeNotSupported.String():
+		return "", h.config.compression.Mode != ModeNotSupported
+	}
+	return c.CompressMode, h.config.compression.Mode.framed()
 }
 
 // welcome is the INFO that lets a leaf in. imports is what it may receive, exports what it may send,

@@ -57,7 +57,7 @@ type member struct {
 	// Set before join.
 	peer     *broker.Peer
 	hub      bool                             // the other side is a hub of ours
-	isolated bool                             // it is told nothing of what other links want
+	isolated bool                             // it is told nothing of what other links want; under joint.mu
 	filter   func(subject, queue string) bool // what it may be told; nil is everything; under joint.mu
 	notify   func()                           // there is something to tell again; runs under Account.mu, so it only posts
 
@@ -425,6 +425,20 @@ func (m *member) setFilter(filter func(subject, queue string) bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	m.filter = filter
+	j.againLocked(m)
+}
+
+// setIsolated changes whether m is told what other links want: what it has been told of that is taken back.
+func (m *member) setIsolated(isolated bool) {
+	j := m.joint
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	m.isolated = isolated
+	j.againLocked(m)
+}
+
+// againLocked has m look at everything anew.
+func (j *joint) againLocked(m *member) {
 	if m.slot == elsewhere {
 		return
 	}

@@ -21,6 +21,7 @@ func (k *link) joinHub() error {
 	f.account, f.system = account.Name(), account.Name() == set.directory.SystemAccount()
 	f.name, f.serverID, f.cluster, f.version, f.theirs = i.ServerName, i.ServerID, i.Cluster, i.Version, i.RemoteAccount
 	f.hub, f.isolated, f.headers, f.mode, f.maxPayload = !o.Hub, o.Isolate, i.Headers, k.solicitor.mode(), i.MaxPayload
+	f.own, f.offered, f.offers = k.solicitor.config.compression, k.solicitor.offered, true
 	var err error
 	if k.filter, err = filterOf(i, &o, f.system); err != nil {
 		return k.failWith(err)
@@ -117,7 +118,11 @@ func (k *link) enter(account *broker.Account) error {
 	k.up = true
 	k.mu.Unlock()
 	k.acceptor, k.solicitor = nil, nil
-	if why := k.bound(set); why != nil {
+	why := k.bound(set)
+	if why == nil {
+		why = k.conform(set) // it may have begun before a reload
+	}
+	if why != nil {
 		return k.fail(why)
 	}
 	k.careAt = now + min(int64(firstPing), int64(set.DeadAfter)/careParts)

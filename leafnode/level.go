@@ -1,6 +1,7 @@
 package leafnode
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,28 @@ type Compression struct {
 	// Thresholds are for ModeAuto: up to which round trip a link is s2_uncompressed, s2_fast,
 	// s2_better and s2_best. Zero leaves that level out. Default 10 ms, 50 ms, 100 ms.
 	Thresholds []time.Duration
+}
+
+// String shows c as it is configured.
+func (c Compression) String() string {
+	if c.mode() == ModeAuto && len(c.Thresholds) > 0 {
+		return fmt.Sprint(c.mode(), " ", c.Thresholds)
+	}
+	return c.mode().String()
+}
+
+// Same reports whether two mean the same.
+func (c Compression) Same(other Compression) bool {
+	return c.mode() == other.mode() && (c.mode() != ModeAuto || slices.Equal(c.thresholds(), other.thresholds()))
+}
+
+func (c Compression) mode() Mode { return cmp.Or(c.Mode, ModeAuto) }
+
+func (c Compression) thresholds() []time.Duration {
+	if len(c.Thresholds) == 0 {
+		return defaultThresholds
+	}
+	return c.Thresholds
 }
 
 // maxThresholds is one for each level.
@@ -117,10 +140,7 @@ func newLevel(c Compression, mode Mode, first time.Duration) level {
 	if mode != ModeAuto && mode != ModeUnset {
 		return level{mode: mode}
 	}
-	l := level{thresholds: c.Thresholds, smoothed: first}
-	if len(l.thresholds) == 0 {
-		l.thresholds = defaultThresholds
-	}
+	l := level{thresholds: c.thresholds(), smoothed: first}
 	l.mode = modeFor(first, l.thresholds)
 	return l
 }

@@ -58,7 +58,7 @@ type link struct {
 	subscriptions atomic.Int32
 	rawIn, wireIn atomic.Uint64 // bytes after and before unpacking
 
-	// Written once, when the link comes up, and before that read by nobody: see Node.enter.
+	// Written once, when the link comes up, and before that read by nobody: see link.enter. Some change later.
 	facts facts
 
 	place standing // under Node.mu
@@ -107,11 +107,15 @@ type facts struct {
 	theirs     string // its account
 	address    string
 	hub        bool // the other side is a hub of ours
-	isolated   bool
+	isolated   bool // it is told nothing of what other links want; changed under link.mu
+	alone      bool // the leaf has asked for that
 	headers    bool
-	mode       Mode // as agreed
-	secure     bool // TLS
-	maxPayload int  // of the other side, in bytes; 0: unknown
+	mode       Mode        // as agreed
+	own        Compression // what we wanted then; changed by the owner
+	offered    string      // what the other side has, as INFO calls it
+	offers     bool        // it has said so
+	secure     bool        // TLS
+	maxPayload int         // of the other side, in bytes; 0: unknown
 	origin     uint32
 }
 

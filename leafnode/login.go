@@ -116,9 +116,10 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 	}
 	k.facts = facts{
 		account: account.Name(), system: isSystem, name: c.Name, serverID: c.ServerID,
-		cluster: c.Cluster, version: c.Version, theirs: c.RemoteAccount, hub: c.Hub, isolated: set.Isolate || c.Isolate,
-		headers: c.Headers, mode: k.acceptor.mode(), secure: k.isSecured,
+		cluster: c.Cluster, version: c.Version, theirs: c.RemoteAccount, hub: c.Hub, isolated: set.Isolate || c.Isolate, alone: c.Isolate,
+		headers: c.Headers, mode: k.acceptor.mode(), secure: k.isSecured, own: k.acceptor.config.compression,
 	}
+	k.facts.offered, k.facts.offers = k.acceptor.offered(c)
 	if k.filter, err = newFilter(exports, imports, nil, c.DenyPub, k.facts.system, true); err != nil {
 		return k.failWith(err)
 	}

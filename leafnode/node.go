@@ -186,36 +186,6 @@ func (n *Node) startLocked(set *settings) {
 	n.remotes = kept
 }
 
-// Reload replaces options and directory. Remotes that have changed are dialled anew, leaves that may
-// not stay are closed; the others notice nothing.
-func (n *Node) Reload(o Options, d *auth.Directory) error {
-	set, err := newSettings(o, d)
-	if err != nil {
-		return err
-	}
-	n.install(set)
-	n.mu.Lock()
-	n.startLocked(set)
-	links := n.linksLocked()
-	n.mu.Unlock()
-	for _, k := range links {
-		if k.door != nil {
-			k.conn.Post(func(*engine.Loop) { k.doReload() })
-		}
-	}
-	return nil
-}
-
-// accountChanged has the leaves of an account looked at, once operator mode knows more of it.
-func (n *Node) accountChanged(a *auth.Account) {
-	n.mu.Lock()
-	links := slices.DeleteFunc(n.linksLocked(), func(k *link) bool { return k.door == nil || !k.isIn(a.Name) })
-	n.mu.Unlock()
-	for _, k := range links {
-		k.conn.Post(func(*engine.Loop) { k.doReload() })
-	}
-}
-
 func (n *Node) linksLocked() []*link {
 	all := make([]*link, 0, len(n.links))
 	for k := range n.links {

@@ -67,6 +67,8 @@ func (r *remote) same(o *Remote) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	mine, theirs := r.options, *o
+	// These change in place, see link.conform.
+	mine.Compression, mine.Isolate = theirs.Compression, theirs.Isolate
 	// Functions cannot be compared: what they make is read from files again at each attempt.
 	mine.TLS, theirs.TLS, mine.Proxy.TLS, theirs.Proxy.TLS = nil, nil, nil, nil
 	return !o.Disabled && (r.options.TLS == nil) == (o.TLS == nil) && reflect.DeepEqual(mine, theirs)
