@@ -121,25 +121,59 @@ func TestPeerThatIsGoneBeforeTheGreeting(t *testing.T) {
 }
 
 func TestShutdownDoesNotWaitForLingeringSockets(t *testing.T) {
-	const lingers = time.Second // lingerTime, where there is epoll
-	took := lingers
-	for range 3 { // a busy machine may take its time as well
-		h := &house{t: t}
-		h.open(Options{}, func(*Conn) *talk { return &talk{data: echo} })
-		h.dial() // never reads the end
-		tk := <-h.talks
-		tk.say("last")
-		tk.c.Close(errors.New("why"))
-		<-tk.closed
-		begin := time.Now()
-		if err := h.e.Shutdown(context.Background()); err != nil {
-			t.Fatal(err)
+	drivers(t, func(t *testing.T, h *house) {
+		const lingers = time.Second // lingerTime, or streamLast
+		took := lingers
+		for range 3 { // a busy machine may take its time as well
+			h := &house{t: t, stream: h.stream}
+			h.open(Options{}, func(*Conn) *talk { return &talk{data: echo} })
+			h.dial() // never reads the end
+			tk := <-h.talks
+			tk.say("last")
+			tk.c.Close(errors.New("why"))
+			<-tk.closed
+			begin := time.Now()
+			if err := h.e.Shutdown(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			took = min(took, time.Since(begin))
 		}
-		took = min(took, time.Since(begin))
-	}
-	if took > lingers/2 {
-		t.Errorf("it took %v", took)
-	}
+		if took > lingers/2 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// A socket that is closed with input unread is reset, and the peer may never get to read the last line.
+func TestTheLastLineReachesAPeerThatIsSending(t *testing.T) {
+	drivers(t, func(t *testing.T, h *house) {
+		why := errors.New("why")
+		h.open(Options{}, func(*Conn) *talk {
+			return &talk{data: func(t *talk, _ *Loop, b []byte) (int, error) {
+				t.say("-ERR 'enough'\r\n")
+				return len(b), why
+			}}
+		})
+		for range 20 {
+			c := h.dial()
+			sent := make(chan error)
+			go func() {
+				_, err := c.Write(make([]byte, 2<<20))
+				sent <- err
+			}()
+			tk := <-h.talks
+			if err := <-tk.closed; err != why {
+				t.Fatalf("closed with %v", err)
+			}
+			if err := <-sent; err != nil {
+				t.Fatalf("sending: %v", err)
+			}
+			if got, err := io.ReadAll(c); err != nil || string(got) != "-ERR 'enough'\r\n" {
+				t.Fatalf("the peer read %q, %v", got, err)
+			}
+			c.Close()
+		}
+	})
 }
 
 // Connections that come while the engine is shut down are closed, one way or the other.

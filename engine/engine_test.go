@@ -83,6 +83,8 @@ type house struct {
 type hidden struct{ net.Listener }
 type hiddenConn struct{ net.Conn }
 
+func (h hiddenConn) NetConn() net.Conn { return h.Conn }
+
 func (h hidden) Accept() (net.Conn, error) {
 	c, err := h.Listener.Accept()
 	if err != nil {

@@ -14,8 +14,10 @@ import (
 const (
 	// streamInput is the size of a reader's buffer.
 	streamInput = 4 << 10
-	// streamLast is how long a closing connection may take to send its last line.
+	// streamLast is how long a closing connection may take to send its last line, and then to swallow input.
+	// How often it looks meanwhile whether the engine is being shut down is streamLook.
 	streamLast = time.Second
+	streamLook = 50 * time.Millisecond
 )
 
 // longAgo as a deadline ends a Read that is under way.
@@ -414,15 +416,17 @@ func (c *Conn) endStream(s *stream, err error) {
 	s.over = true
 	s.nc.SetWriteDeadline(time.Now().Add(streamLast))
 	s.mu.Unlock()
-	if !errors.Is(err, ErrPeerClosed) && !errors.Is(err, ErrWrite) && !errors.Is(err, ErrWriteDeadline) {
+	there := !errors.Is(err, ErrPeerClosed) && !errors.Is(err, ErrWrite) && !errors.Is(err, ErrWriteDeadline)
+	if there {
 		c.drainStream(s)
-	}
-	s.nc.Close()
-	o.mu.Lock()
-	writing := s.writing
-	o.mu.Unlock()
-	if writing != nil {
-		<-writing
+	} else {
+		s.nc.Close() // which ends a write that is under way
+		o.mu.Lock()
+		writing := s.writing
+		o.mu.Unlock()
+		if writing != nil {
+			<-writing
+		}
 	}
 	o.mu.Lock()
 	c.dropOut()
@@ -431,6 +435,36 @@ func (c *Conn) endStream(s *stream, err error) {
 	c.noteFilling(false)
 	if c.session != nil {
 		c.session.Closed(err)
+	}
+	if there {
+		s.linger()
+		s.nc.Close()
+	}
+}
+
+// linger swallows input behind the last line, until the peer has closed as well or the time for that is over:
+// a socket that is closed with input unread is reset, and the line lost.
+func (s *stream) linger() {
+	socket, half := s.nc, false
+	for {
+		if c, ok := socket.(interface{ CloseWrite() error }); ok {
+			half = c.CloseWrite() == nil
+		}
+		outer, ok := socket.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		socket = outer.NetConn()
+	}
+	if !half {
+		return // the peer cannot be told, or is not there
+	}
+	buf := make([]byte, streamInput)
+	for end := time.Now().Add(streamLast); time.Now().Before(end) && !s.conn.engine.closing.Load(); {
+		socket.SetReadDeadline(time.Now().Add(streamLook))
+		if _, err := socket.Read(buf); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
 	}
 }
 

@@ -337,6 +337,9 @@ type prefixed struct {
 	first []byte
 }
 
+// NetConn is what it stands on.
+func (p *prefixed) NetConn() net.Conn { return p.Conn }
+
 func (p *prefixed) Read(b []byte) (int, error) {
 	if len(p.first) > 0 {
 		n := copy(b, p.first)
