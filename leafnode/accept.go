@@ -20,18 +20,7 @@ func (d *door) open(c *engine.Conn) engine.Session {
 	k := &link{node: n, door: d, conn: c, started: time.Now(), nonce: newNonce(), greetedAt: now, until: now + int64(set.HandshakeTimeout)}
 	k.lastIn.Store(now)
 	k.parser = set.parser(0)
-	config := acceptConfig{
-		serverID: set.ServerID, name: set.ServerName, version: set.Version, domain: set.Domain, jetstream: set.JetStream,
-		host: d.host, port: d.port, id: c.ID(), nonce: k.nonce, maxPayload: set.MaxPayload,
-		urls: []string{d.advertised(set)}, minVersion: set.MinVersion, compression: set.Compression,
-	}
-	if len(set.Remotes) > 0 {
-		config.cluster = set.cluster()
-	}
-	if set.TLS != nil {
-		config.tlsRequired, config.tlsVerify = true, set.TLS.Verify
-	}
-	k.acceptor = newAcceptor(config)
+	k.acceptor = newAcceptor(d.acceptConfig(set, c.ID(), k.nonce))
 	var err error
 	if k.isCounted, err = n.turnstile.Enter(c.RemoteAddr().Addr(), set.Limits, now); err != nil {
 		k.say(string(k.acceptor.hello()))
@@ -54,6 +43,22 @@ func (d *door) open(c *engine.Conn) engine.Session {
 		k.arm()
 	}
 	return k
+}
+
+// acceptConfig is what a leaf is told of us.
+func (d *door) acceptConfig(set *settings, id uint64, nonce string) acceptConfig {
+	c := acceptConfig{
+		serverID: set.ServerID, name: set.ServerName, version: set.Version, domain: set.Domain, jetstream: set.JetStream,
+		host: d.host, port: d.port, id: id, nonce: nonce, maxPayload: set.MaxPayload,
+		urls: []string{d.advertised(set)}, minVersion: set.MinVersion, compression: set.Compression,
+	}
+	if len(set.Remotes) > 0 {
+		c.cluster = set.cluster()
+	}
+	if set.TLS != nil {
+		c.tlsRequired, c.tlsVerify = true, set.TLS.Verify
+	}
+	return c
 }
 
 // advertised is where leaves are told to come back to. Some of them leave at once if they are told

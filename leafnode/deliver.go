@@ -31,8 +31,7 @@ func (k *link) Deliver(m *broker.Msg, _ *broker.Sub) bool {
 	if m.Route != nil {
 		subject = m.Route
 	}
-	f := &k.facts
-	if f.maxPayload > 0 && len(m.Header)+len(m.Payload) > f.maxPayload {
+	if most := int(k.maxPayload.Load()); most > 0 && len(m.Header)+len(m.Payload) > most {
 		k.node.tellTooBig(k, m)
 		return m.Refuse(broker.TooBig)
 	}

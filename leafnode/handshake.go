@@ -256,6 +256,13 @@ func (h *acceptor) welcome(account string, isSystem bool, imports, exports *limi
 	return appendInfo(nil, i)
 }
 
+// update is an INFO for a leaf that is in, with the keys that nats-server's has. Nobody answers it.
+func (h *acceptor) update() []byte {
+	i := h.self()
+	i.ClientID = 0
+	return appendInfo(nil, i)
+}
+
 // agreeOn makes a closing of what agree refuses.
 func agreeOn(own Compression, peer string) (Mode, error) {
 	mode, err := agree(own.Mode, peer)

@@ -1,9 +1,9 @@
 package leafnode
 
 import (
-	"time"
-
+	"math"
 	"reflect"
+	"time"
 
 	"github.com/edgebus-io/edgebus/broker"
 	"github.com/edgebus-io/edgebus/engine"
@@ -20,7 +20,8 @@ func (k *link) joinHub() error {
 	f := &k.facts
 	f.account, f.system = account.Name(), account.Name() == set.directory.SystemAccount()
 	f.name, f.serverID, f.cluster, f.version, f.theirs = i.ServerName, i.ServerID, i.Cluster, i.Version, i.RemoteAccount
-	f.hub, f.isolated, f.headers, f.mode, f.maxPayload = !o.Hub, o.Isolate, i.Headers, k.solicitor.mode(), i.MaxPayload
+	f.hub, f.isolated, f.headers, f.mode = !o.Hub, o.Isolate, i.Headers, k.solicitor.mode()
+	k.takes(i)
 	f.own, f.offered, f.offers = k.solicitor.config.compression, k.solicitor.offered, true
 	var err error
 	if k.filter, err = filterOf(i, &o, f.system); err != nil {
@@ -167,8 +168,19 @@ func (n *Node) settle(k *link, account *broker.Account) (old *link, why *closing
 	return old, nil
 }
 
-// doInfo takes an INFO of a link that is up: the hub's addresses or our permissions have changed. It is
-// not answered.
+// takes notes how large a message the hub takes, by its newest INFO.
+func (k *link) takes(i *info) (changed bool) {
+	most := int32(min(i.MaxPayload, math.MaxInt32))
+	if most <= 0 || most == k.maxPayload.Load() {
+		return false
+	}
+	k.maxPayload.Store(most)
+	k.parser.MaxPayload = max(k.parser.MaxPayload, k.node.settings.Load().parser(i.MaxPayload).MaxPayload)
+	return true
+}
+
+// doInfo takes an INFO of a link that is up: the hub's addresses, our permissions, or what it takes have changed.
+// It is not answered.
 func (k *link) doInfo(args []byte) error {
 	i, err := parseInfo(args)
 	if err != nil {
@@ -179,6 +191,9 @@ func (k *link) doInfo(args []byte) error {
 	}
 	r := k.remote
 	r.learn(&i)
+	if k.takes(&i) {
+		k.node.log.Info("the hub takes messages of another length", append(k.attrs(), "max_payload", i.MaxPayload)...)
+	}
 	given := i.limits()
 	if i.Import == nil && i.Export == nil || reflect.DeepEqual(given, k.given) {
 		return nil

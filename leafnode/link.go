@@ -57,6 +57,7 @@ type link struct {
 	inBytes       atomic.Uint64
 	subscriptions atomic.Int32
 	rawIn, wireIn atomic.Uint64 // bytes after and before unpacking
+	maxPayload    atomic.Int32  // that the other side takes, in bytes; 0: unknown
 
 	// Written once, when the link comes up, and before that read by nobody: see link.enter. Some change later.
 	facts facts
@@ -98,25 +99,26 @@ const (
 
 // facts are what a link is known by once it is up.
 type facts struct {
-	account    string // ours
-	system     bool
-	name       string // of the other side
-	serverID   string
-	cluster    string
-	version    string
-	theirs     string // its account
-	address    string
-	hub        bool // the other side is a hub of ours
-	isolated   bool // it is told nothing of what other links want; changed under link.mu
-	alone      bool // the leaf has asked for that
-	headers    bool
-	mode       Mode        // as agreed
-	own        Compression // what we wanted then; changed by the owner
-	offered    string      // what the other side has, as INFO calls it
-	offers     bool        // it has said so
-	secure     bool        // TLS
-	maxPayload int         // of the other side, in bytes; 0: unknown
-	origin     uint32
+	account  string // ours
+	system   bool
+	name     string // of the other side
+	serverID string
+	cluster  string
+	version  string
+	theirs   string // its account
+	address  string
+	hub      bool // the other side is a hub of ours
+	isolated bool // it is told nothing of what other links want; changed under link.mu
+	alone    bool // the leaf has asked for that
+	headers  bool
+	mode     Mode        // as agreed
+	own      Compression // what we wanted then; changed by the owner
+	offered  string      // what the other side has, as INFO calls it
+	offers   bool        // it has said so
+
+	toldPayload int  // max_payload, as a leaf was told last; changed by the owner
+	secure      bool // TLS
+	origin      uint32
 }
 
 // fail tells the other side why the link is going to be closed, and returns that.

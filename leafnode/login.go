@@ -120,6 +120,7 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 		headers: c.Headers, mode: k.acceptor.mode(), secure: k.isSecured, own: k.acceptor.config.compression,
 	}
 	k.facts.offered, k.facts.offers = k.acceptor.offered(c)
+	k.facts.toldPayload = k.acceptor.config.maxPayload
 	if k.filter, err = newFilter(exports, imports, nil, c.DenyPub, k.facts.system, true); err != nil {
 		return k.failWith(err)
 	}

@@ -82,6 +82,12 @@ func (k *link) conform(set *settings) *closing {
 		k.mu.Unlock()
 		k.member.setIsolated(isolated)
 	}
+	if k.door != nil && set.MaxPayload != f.toldPayload {
+		f.toldPayload = set.MaxPayload
+		// What is on its way may be as long as was right when it left.
+		k.parser.MaxPayload = max(k.parser.MaxPayload, set.MaxPayload)
+		k.say(string(newAcceptor(k.door.acceptConfig(set, k.conn.ID(), "")).update()))
+	}
 	return k.recompress(k.compression())
 }
 

@@ -171,6 +171,31 @@ func TestALinkThatBeganBeforeAReloadConforms(t *testing.T) {
 	w.sync()
 }
 
+// Leaves learn of a new max_payload by an INFO, as they would of new addresses, and go by it: an edgebus does.
+func TestReloadOfMaxPayloadIsToldToLeaves(t *testing.T) {
+	hub, leaf := pair(t, func(hub, leaf *Options) { hub.MaxPayload, leaf.MaxPayload = 1000, 5000 })
+	other := joinAsLeaf(t, hub, leafConnect, false)
+	other.settled()
+	here, there := hub.newClient(""), leaf.newClient("")
+	here.subscribe("a", "")
+	leaf.wanted("a", true)
+	hub.reload(func(o *Options) { o.MaxPayload = 3000 })
+	i := other.info()
+	if i.MaxPayload != 3000 || i.ClientID != 0 || i.Nonce != "" || i.ConnectInfo || i.RemoteAccount != "" || i.Compression != "" || !i.Headers || len(i.LeafURLs) != 1 {
+		t.Errorf("told %+v", i)
+	}
+	eventually(t, "the leaf knows", func() bool { return leaf.n.all()[0].maxPayload.Load() == 3000 })
+	there.publish("a", "", "", strings.Repeat("x", 3001))
+	there.publish("a", "", "", strings.Repeat("y", 3000))
+	here.wants("a: " + strings.Repeat("y", 3000))
+	// A leaf that does not go by it, as nats-server, loses its link no sooner than before.
+	hub.reload(func(o *Options) { o.MaxPayload = 100 })
+	other.info()
+	other.say("LMSG a 500\r\n" + strings.Repeat("z", 500) + "\r\n")
+	here.wants("a: " + strings.Repeat("z", 500))
+	other.sync()
+}
+
 func TestOptionsOfCompressionAreComparedByWhatTheyMean(t *testing.T) {
 	short := []time.Duration{time.Millisecond}
 	for _, c := range []struct {

@@ -234,6 +234,38 @@ func TestWhatIsTooBigForTheHubStaysHere(t *testing.T) {
 	s.links(1)
 }
 
+// A hub whose limit changes says so in an INFO of its own; what is too long is judged by the newest.
+func TestTheHubsNewestLimitCounts(t *testing.T) {
+	h := newHub(t)
+	s := edgeOf(t, h, func(o *Options, _ *Remote) { o.MaxPayload = 2000 })
+	w := h.join("")
+	w.say("LS+ a\r\n")
+	s.wanted("a", true)
+	c := s.newClient("")
+	c.subscribe("here", "")
+	limit := func(most int) {
+		w.say(strings.Replace(strings.Replace(hubInfo(""), `"client_id":6,"nonce":"n",`, "", 1), "1048576", fmt.Sprint(most), 1))
+		w.sync()
+	}
+	for _, c := range []struct{ limit, most int }{{1000, 1000}, {0, 1000}, {-5, 1000}, {3 << 20, 3 << 20}, {10, 10}} {
+		limit(c.limit)
+		from := s.newClient("")
+		from.publish("a", "", "", strings.Repeat("x", c.most+1))
+		from.publish("a", "", "", strings.Repeat("y", c.most))
+		if op := messageOf(w); !strings.HasPrefix(op, fmt.Sprintf("LMSG a %d\ny", c.most)) {
+			t.Errorf("told of %d: %.40q arrives", c.limit, op)
+		}
+	}
+	// And it may send as much as it takes itself.
+	limit(3 << 20)
+	w.say("LMSG here 3145728\r\n" + strings.Repeat("z", 3<<20) + "\r\n")
+	c.wants("here: " + strings.Repeat("z", 3<<20))
+	s.links(1)
+	if !s.log.has("the hub takes messages of another length") {
+		t.Error("the log does not say so")
+	}
+}
+
 // TestDeniedSubjects has 5.2, 5.3 and 7.3 of the protocol's description.
 func TestDeniedSubjects(t *testing.T) {
 	h := newHub(t)

@@ -112,7 +112,7 @@ func (n *Node) tellShed(k *link) {
 func (n *Node) tellTooBig(k *link, m *broker.Msg) {
 	n.tooBig.Add(1)
 	n.logLimited(slog.LevelWarn, "a message is too large for the other side of a leaf link and stays here", "name", k.facts.name,
-		"subject", cut(string(m.Subject)), "bytes", len(m.Header)+len(m.Payload), "max_payload", k.facts.maxPayload,
+		"subject", cut(string(m.Subject)), "bytes", len(m.Header)+len(m.Payload), "max_payload", k.maxPayload.Load(),
 		"remedy", "raise max_payload there")
 }
 
