@@ -68,6 +68,9 @@ func newAccount(b *Broker, name string) *Account {
 // Name is the account's name.
 func (a *Account) Name() string { return a.name }
 
+// Links is how many of the account's peers speak for others.
+func (a *Account) Links() int { return int(a.links.Load()) }
+
 // Attach makes a peer of whoever is behind s. id says what it may do; nil is everything.
 func (a *Account) Attach(id *auth.Identity, s Sink, t Traits) *Peer {
 	p := &Peer{account: a, sink: s, remote: t.Remote, up: t.Up, own: t.Own, noEcho: t.NoEcho, origin: t.Origin}

@@ -193,6 +193,34 @@ func TestManyOfOneNameAtOnceLeaveOne(t *testing.T) {
 	}
 }
 
+// An account's max_leafnodes counts the links of that account, wherever they go, and nothing else.
+func TestAnAccountBoundsItsLinks(t *testing.T) {
+	one := int64(1)
+	s := newSite(t, "site", func(_ *Options, a *auth.Options) {
+		a.Accounts = auth.AccountsOptions{
+			"A": {Users: []auth.User{{User: "a", Password: "p"}}, Limits: auth.LimitsOptions{MaxLeafNodes: &one, MaxConnections: &one}},
+			"B": {Users: []auth.User{{User: "b", Password: "p"}}},
+		}
+	})
+	s.b.Configure(s.n.settings.Load().directory.Accounts())
+	s.newClient("A") // takes no leaf's place
+	connect := func(user, name string) string {
+		return strings.Replace(leafConnect, `"name":"leaf","cluster":"leaf"`, fmt.Sprintf(`"user":%q,"pass":"p","name":%q,"cluster":%q`, user, name, name), 1)
+	}
+	first := joinAsLeaf(t, s, connect("a", "one"), false)
+	joinAsLeaf(t, s, connect("b", "two"), false)
+	second := dialSite(t, s)
+	second.info()
+	second.say(connect("a", "three"))
+	if ops := second.ended(); !slices.Equal(ops, []string{"-ERR 'maximum account active connections exceeded'"}) {
+		t.Errorf("told %q", ops)
+	}
+	eventually(t, "the log says what to raise", func() bool { return s.log.has("raise max_leafnodes of the account") })
+	first.conn.Close()
+	s.links(1)
+	joinAsLeaf(t, s, connect("a", "three"), false)
+}
+
 func TestPermissionsOfALeaf(t *testing.T) {
 	permit := func(_ *Options, a *auth.Options) {
 		a.Users = []auth.User{{User: "u", Password: "p", Permissions: &auth.PermissionOptions{

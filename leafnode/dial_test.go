@@ -323,7 +323,7 @@ func TestTextsOfErrorsAreKnown(t *testing.T) {
 // What we say must be understood by ourselves at the other end.
 func TestOwnErrorsMeanTheSameAtTheOtherSide(t *testing.T) {
 	for _, c := range []*closing{
-		errClusterSpaces, errClusterReserved, errAuthTimeout, errAuthorization, errNotConnected, errSameCluster, errMaxLinks, errAddressFull, errTooMany, errDuplicate, errStale, errNoWelcome,
+		errClusterSpaces, errClusterReserved, errAuthTimeout, errAuthorization, errNotConnected, errSameCluster, errMaxLinks, errMaxAccountLinks, errAddressFull, errTooMany, errDuplicate, errStale, errNoWelcome,
 		errUnknownOp, errControlLine, errMaxPayload, errClientHere, loopOf("A"), deniedSubscription("a"), deniedPublish("a"), tooOld("2.9.0", ""), gatewayHere("G"),
 	} {
 		if back := reasonOf(c.wire); back.stays || back.delay != c.delay || back.remedy == "" {

@@ -74,6 +74,8 @@ var (
 		remedy: "the leaf's cluster or server name is ours: give it another server_name"}
 	errMaxLinks = &closing{wire: "maximum account active connections exceeded", reason: "Maximum Connections Exceeded",
 		remedy: "raise leafnodes.max_links"}
+	errMaxAccountLinks = &closing{wire: "maximum account active connections exceeded", reason: "Maximum Account Connections Exceeded",
+		remedy: "the account has as many leaf links as its limits allow: raise max_leafnodes of the account, or the limit in its JWT"}
 	errAddressFull = &closing{wire: "maximum connections exceeded", reason: "Maximum Connections Exceeded",
 		remedy: "its address has as many connections as max_connections_per_address allows: raise it, or look what connects so often there"}
 	errTooMany = &closing{wire: "Connection throttling is active. Please try again later.", reason: "Maximum Connections Exceeded",

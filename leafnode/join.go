@@ -158,7 +158,10 @@ func (n *Node) settle(k *link, account *broker.Account) (old *link, why *closing
 		}
 		count++
 	}
-	if most != 0 && count >= most || k.door != nil && leaves >= n.settings.Load().MaxLinks {
+	if most != 0 && count >= most {
+		return nil, errMaxAccountLinks
+	}
+	if k.door != nil && leaves >= n.settings.Load().MaxLinks {
 		return nil, errMaxLinks
 	}
 	if old != nil {

@@ -21,7 +21,7 @@ func (s *Server) account(name string) *broker.Account {
 func (s *session) attach(set *settings, id *auth.Identity) error {
 	server := s.door.server
 	to := server.account(id.Account)
-	if !server.join(s, to.Name(), set.maxConnections(to.Name())) {
+	if !server.join(s, to, set.maxConnections(to.Name())) {
 		return s.fail(errMaxAccountConnections)
 	}
 	if s.peer != nil {
@@ -44,7 +44,8 @@ func (s *session) attach(set *settings, id *auth.Identity) error {
 	return nil
 }
 
-// maxConnections is how many connections an account may have; 0 is any number, less than 0 none.
+// maxConnections is how many connections an account may have, leaf links included; 0 is any number, less than
+// 0 none. Links are not refused for it: they have a limit of their own.
 func (set *settings) maxConnections(account string) int64 {
 	if a := set.directory.Account(account); a != nil {
 		return a.Limits.MaxConnections
@@ -54,11 +55,12 @@ func (set *settings) maxConnections(account string) int64 {
 
 // join counts a session among those of an account, in place of the one where it was. False: the
 // account has as many as it may have.
-func (s *Server) join(c *session, account string, limit int64) bool {
+func (s *Server) join(c *session, to *broker.Account, limit int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.partLocked(c)
-	if limit != 0 && s.members[account] >= limit {
+	account := to.Name()
+	if limit != 0 && s.members[account]+int64(to.Links()) >= limit {
 		return false
 	}
 	s.members[account]++
@@ -85,7 +87,8 @@ func (s *Server) partLocked(c *session) {
 func (s *Server) mayStay(c *session, limit int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if limit == 0 || s.members[c.peer.Account().Name()] <= max(0, limit) {
+	account := c.peer.Account()
+	if limit == 0 || s.members[account.Name()]+int64(account.Links()) <= max(0, limit) {
 		return true
 	}
 	s.partLocked(c)

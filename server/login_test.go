@@ -116,6 +116,24 @@ func TestAccountBoundsItsConnections(t *testing.T) {
 	}
 }
 
+// A sinkhole takes what a leaf link would.
+type sinkhole struct{}
+
+func (sinkhole) Deliver(*broker.Msg, *broker.Sub) bool { return true }
+func (sinkhole) Wake(bool) time.Duration               { return 0 }
+
+// As in nats-server a leaf link takes the place of a client in its account.
+func TestAccountBoundsItsConnectionsTogetherWithItsLinks(t *testing.T) {
+	r := start(t, Options{}, limited(auth.LimitsOptions{MaxConnections: number(2)}), broker.Options{})
+	link := r.broker.Account("A").Attach(nil, sinkhole{}, broker.Traits{Remote: true})
+	r.connect(asA)
+	second := r.dial()
+	second.send(asA)
+	second.expectClosed(accountFull)
+	link.Detach()
+	r.connect(asA)
+}
+
 func TestAccountBoundsMessages(t *testing.T) {
 	r := start(t, Options{}, limited(auth.LimitsOptions{MaxPayload: number(5)}), broker.Options{})
 	c := r.dial()
