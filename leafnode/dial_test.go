@@ -301,6 +301,7 @@ func TestTextsOfErrorsAreKnown(t *testing.T) {
 		{"Maximum Payload Violation", "Maximum Message Payload Exceeded", 0, false},
 		{"maximum control line exceeded", "Maximum Control Line Exceeded", 0, false},
 		{`unsupported route compression mode "zstd"`, "Protocol Violation", 0, false},
+		{"Permissions Changed", "Permissions Changed", 0, false},
 		{"Stale Leaf Node Connection - Closing", "Handshake Timeout", 0, false},
 		{"Stale Connection", "Stale Connection", 0, false},
 		{"Slow Consumer", "Slow Consumer", 0, false},
@@ -323,7 +324,7 @@ func TestTextsOfErrorsAreKnown(t *testing.T) {
 // What we say must be understood by ourselves at the other end.
 func TestOwnErrorsMeanTheSameAtTheOtherSide(t *testing.T) {
 	for _, c := range []*closing{
-		errClusterSpaces, errClusterReserved, errAuthTimeout, errAuthorization, errNotConnected, errSameCluster, errMaxLinks, errMaxAccountLinks, errAddressFull, errTooMany, errDuplicate, errStale, errNoWelcome,
+		errClusterSpaces, errClusterReserved, errAuthTimeout, errAuthorization, errNotConnected, errSameCluster, errMaxLinks, errMaxAccountLinks, errAddressFull, errTooMany, errDuplicate, errStale, errNoWelcome, errNewPermissions,
 		errUnknownOp, errControlLine, errMaxPayload, errClientHere, loopOf("A"), deniedSubscription("a"), deniedPublish("a"), tooOld("2.9.0", ""), gatewayHere("G"),
 	} {
 		if back := reasonOf(c.wire); back.stays || back.delay != c.delay || back.remedy == "" {

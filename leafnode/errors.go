@@ -157,6 +157,7 @@ var tellings = []told{
 		remedy: "our user was revoked at the hub: get new credentials"}},
 	{"account expired", closing{reason: "Account Authentication Expired",
 		remedy: "our account has expired at the hub: its operator has to renew it"}},
+	{"permissions changed", *errPermissions},
 	{"loop detected", closing{reason: "Loop Detected", remedy: remedyLoop, delay: loopDelay}},
 	{"has same cluster name", closing{reason: "Cluster Names Identical", delay: loopDelay,
 		remedy: "the hub's cluster has our server or cluster name: give this server another server_name"}},

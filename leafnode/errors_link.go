@@ -30,8 +30,15 @@ var (
 		remedy: "long messages that have not arrived whole take more memory than all links together may: raise memory_limit, or lower max_payload"}
 	errCrowded = &closing{reason: "Too Many Strangers",
 		remedy: "more leaves than max_links were on their way in at once, and this one was first"}
-	errPermissions = &closing{reason: "Permissions Changed"}
-	errExpired     = &closing{wire: "User Authentication Expired", reason: "Authentication Expired",
+
+	// errNewPermissions is of a leaf whose user may do other things by now. nats-server has no word for it, but its
+	// leaves log any. errPermissions is of a hub that has said so itself.
+	errNewPermissions = &closing{wire: "Permissions Changed", reason: "Permissions Changed",
+		remedy: "the leaf's user may do other things since the reload: the leaf joins again by itself and is told of them"}
+	errPermissions = &closing{reason: "Permissions Changed",
+		remedy: "the hub has changed what our user may do: the link is made again by itself, and goes by that"}
+
+	errExpired = &closing{wire: "User Authentication Expired", reason: "Authentication Expired",
 		remedy: "the credentials of the leaf's user, or its account, have expired: give the leaf new ones. Is the clock right?"}
 	errNoLonger = &closing{wire: wireAuthorization, reason: "Authentication Expired",
 		remedy: "the leaf's user is gone, has changed or has expired: give the leaf new credentials"}

@@ -16,6 +16,18 @@ type limits struct {
 	closed      bool // there is an allow list, even an empty one: nothing else is allowed
 }
 
+// String is l for the log.
+func (l limits) String() string {
+	text := "anything"
+	if l.closed {
+		text = strings.Join(l.allow, " ")
+	}
+	if len(l.deny) > 0 {
+		text += " but not " + strings.Join(l.deny, " ")
+	}
+	return cut(text)
+}
+
 // What stays on its side, whatever the other side asks for. Both ends apply it, so that each has a
 // JetStream of its own and reaches the other's by its domain, as $JS.<domain>.API.>.
 var jetStreamOnly = [...]string{"$JS.API.>", "$KV.>", "$OBJ.>"}

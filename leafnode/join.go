@@ -28,6 +28,9 @@ func (k *link) joinHub() error {
 		return k.failWith(err)
 	}
 	k.given = i.limits()
+	if r.gives(k.given) {
+		k.node.tellGiven(k)
+	}
 	if other := k.node.circular(k); other != nil {
 		if !other.yieldsTo(set.ServerID) {
 			return k.fail(loopOf(f.account))
@@ -205,6 +208,8 @@ func (k *link) doInfo(args []byte) error {
 		return errPermissions // what was refused may be allowed now, and the hub does not say it again
 	}
 	k.given = given
+	r.gives(given)
+	k.node.tellGiven(k)
 	r.mu.Lock()
 	o := r.options
 	r.mu.Unlock()
@@ -217,6 +222,15 @@ func (k *link) doInfo(args []byte) error {
 	k.mu.Unlock()
 	k.member.setFilter(f.tell)
 	return nil
+}
+
+// gives notes what the hub lets in and out, and reports whether that was something else on the last link.
+func (r *remote) gives(given [2]limits) (changed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	changed = r.given != nil && !reflect.DeepEqual(*r.given, given)
+	r.given = &given
+	return changed
 }
 
 // learn notes where else the hub can be reached.

@@ -64,7 +64,7 @@ func (k *link) recheck(set *settings) *closing {
 		return errNoLonger
 	}
 	if !id.Perms.Equal(k.identity.Perms) {
-		return errReload
+		return errNewPermissions
 	}
 	k.identity = id
 	return k.bound(set)

@@ -196,6 +196,45 @@ func TestReloadOfMaxPayloadIsToldToLeaves(t *testing.T) {
 	other.sync()
 }
 
+// Permissions that a hub's reload changes make the link anew. Either side's log says why, and the leaf's what
+// they are then.
+func TestReloadOfPermissionsIsSaidOnBothSides(t *testing.T) {
+	user := func(allow ...string) auth.Options {
+		return auth.Options{Users: []auth.User{{User: "u", Password: "p", Permissions: &auth.PermissionOptions{
+			Publish: &auth.SubjectOptions{Allow: allow}, Subscribe: &auth.SubjectOptions{Deny: []string{"secret"}},
+		}}}}
+	}
+	hub := newSite(t, "hub", func(_ *Options, a *auth.Options) { *a = user("up.a") })
+	leaf := newSite(t, "edge", func(o *Options, _ *auth.Options) {
+		o.Reconnect = 10 * time.Millisecond
+		o.Remotes = []Remote{{URLs: Texts{"nats-leaf://u:p@" + hub.addr}}}
+	})
+	leaf.n.Start()
+	id := leaf.links(1)[0].ID
+	const news = "the hub has changed what our user may do"
+	if leaf.log.has(news) {
+		t.Error("what the first link brings is no change")
+	}
+	if err := hub.n.Reload(hub.n.settings.Load().Options, directoryOf(t, user("up.a", "up.b"))); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the leaf is back", func() bool {
+		list := leaf.n.Links(false).Links
+		return len(list) == 1 && list[0].ID != id
+	})
+	eventually(t, "the hub's log says why and what next", func() bool {
+		return hub.log.has(`reason="Permissions Changed"`) && hub.log.has("the leaf joins again by itself")
+	})
+	for _, part := range []string{
+		`msg="leaf link down"`, `reason="Permissions Changed"`, "the link is made again by itself", "retry_in=",
+		news, `may_receive="anything but not secret"`, `may_send="up.a up.b"`,
+	} {
+		if !leaf.log.has(part) {
+			t.Errorf("no %s in the leaf's log", part)
+		}
+	}
+}
+
 func TestOptionsOfCompressionAreComparedByWhatTheyMean(t *testing.T) {
 	short := []time.Duration{time.Millisecond}
 	for _, c := range []struct {

@@ -37,6 +37,7 @@ type remote struct {
 	state   remoteState // under mu
 	upAt    int64       // when the last link came up, on the engine's scale; 0: it did not; under mu
 	learned []string    // other addresses of the hub; under mu
+	given   *[2]limits  // what the hub let in and out last; nil: we have never joined it; under mu
 }
 
 // remoteState is what there is to say about a remote.

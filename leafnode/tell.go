@@ -45,6 +45,12 @@ func (n *Node) tellUp(k *link) {
 		"rtt", k.rtt.Round(time.Microsecond))...)
 }
 
+// tellGiven writes that a hub's permissions are others than before.
+func (n *Node) tellGiven(k *link) {
+	n.log.Info("the hub has changed what our user may do: the link goes by that from now on",
+		append(k.attrs(), "may_receive", k.given[0].String(), "may_send", k.given[1].String())...)
+}
+
 // tellDown writes what a link has ended for. Of one that we dialled its remote writes the reason.
 func (n *Node) tellDown(k *link, reason error, l lost) {
 	why, remedy := explain(reason)
