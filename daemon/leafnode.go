@@ -97,7 +97,7 @@ func (d *Daemon) reloadLeaf(o *Options, next *Loaded) error {
 func (o *Options) leafVarz(port int) (v monitor.LeafVarz) {
 	l := &o.Leaf
 	if l.Port != 0 {
-		v.Host, v.Port, v.AuthTimeout = cmp.Or(l.Host, anyHost), port, cmp.Or(l.Auth.Timeout, l.HandshakeTimeout, defaultLinkHandshake).Seconds()
+		v.Host, v.Port, v.AuthTimeout = cmp.Or(l.Host, anyHost), port, cmp.Or(l.Auth.Timeout, l.HandshakeTimeout, leafnode.DefaultHandshakeTimeout).Seconds()
 		if t := l.Options.TLS; t != nil {
 			v.TLSRequired, v.TLSVerify, v.TLSTimeout = true, t.Verify, t.Security.Timeout.Seconds()
 		}
@@ -115,9 +115,6 @@ func (o *Options) leafVarz(port int) (v monitor.LeafVarz) {
 	}
 	return v
 }
-
-// defaultLinkHandshake is what a leaf link has for its handshake unless something is configured.
-const defaultLinkHandshake = 30 * time.Second
 
 // leafPort is the port that leaves join at; 0: none.
 func (d *Daemon) leafPort() int {

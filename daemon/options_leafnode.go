@@ -15,9 +15,6 @@ import (
 	"github.com/edgebus-io/edgebus/transport/certs"
 )
 
-// defaultLinkPending is what may wait for one link: about a minute of a thin one, and a moment of a fast one.
-const defaultLinkPending = 8 << 20
-
 const (
 	// interestBytes is what a subscription of a leaf or hub takes, about, of a quarter of memory_limit.
 	interestBytes = 512
@@ -122,7 +119,7 @@ func (o *Options) fillLeaf() {
 		limit = unknownMemory
 	}
 	if n.MaxPending == 0 {
-		n.MaxPending = int(min(defaultLinkPending, limit/32))
+		n.MaxPending = int(min(leafnode.DefaultMaxPending, limit/32))
 	}
 	n.PendingTotal = max(int64(n.MaxPending), limit/16)
 	n.MaxInterest = int(min(max(leastInterest, limit/4/interestBytes), 1<<24))
@@ -140,7 +137,7 @@ func (l *Loaded) secureLeaf() error {
 		first, delay := c.HandshakeFirst()
 		l.leafCerts = c
 		o.Options.TLS = &leafnode.TLS{
-			Security: &engine.Security{Config: c.Config(), Timeout: cmp.Or(o.TLS.Timeout, o.HandshakeTimeout, defaultLinkHandshake), Grace: delay, Check: c.Check},
+			Security: &engine.Security{Config: c.Config(), Timeout: cmp.Or(o.TLS.Timeout, o.HandshakeTimeout, leafnode.DefaultHandshakeTimeout), Grace: delay, Check: c.Check},
 			First:    first, Verify: c.Verifies(), Allow: c.Allow,
 		}
 	}

@@ -18,15 +18,20 @@ import (
 	"github.com/edgebus-io/edgebus/engine"
 )
 
+// Defaults of Options that others go by as well. DefaultMaxPending is about a minute of a thin link, and a moment
+// of a fast one.
 const (
-	defaultDialTimeout      = 10 * time.Second
-	defaultHandshakeTimeout = 30 * time.Second
-	defaultDeadAfter        = 28 * time.Second
-	leastDeadAfter          = 3 * time.Second
-	defaultMaxPending       = 8 << 20
-	defaultMaxLinks         = 1024
-	defaultMaxPayload       = 1 << 20
-	defaultMaxInterest      = 1 << 20
+	DefaultHandshakeTimeout = 30 * time.Second
+	DefaultMaxPending       = 8 << 20
+)
+
+const (
+	defaultDialTimeout = 10 * time.Second
+	defaultDeadAfter   = 28 * time.Second
+	leastDeadAfter     = 3 * time.Second
+	defaultMaxLinks    = 1024
+	defaultMaxPayload  = 1 << 20
+	defaultMaxInterest = 1 << 20
 )
 
 // settings are what a Node goes by until the next Reload.
@@ -105,9 +110,9 @@ func (n *Node) install(set *settings) {
 // newSettings fills in defaults and checks.
 func newSettings(o Options, d *auth.Directory) (*settings, error) {
 	o.DialTimeout = cmp.Or(o.DialTimeout, defaultDialTimeout)
-	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, defaultHandshakeTimeout)
+	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, DefaultHandshakeTimeout)
 	o.DeadAfter = cmp.Or(o.DeadAfter, defaultDeadAfter)
-	o.MaxPending = cmp.Or(o.MaxPending, defaultMaxPending)
+	o.MaxPending = cmp.Or(o.MaxPending, DefaultMaxPending)
 	o.PendingTotal = cmp.Or(o.PendingTotal, 4*int64(o.MaxPending))
 	o.MaxInterest = cmp.Or(o.MaxInterest, defaultMaxInterest)
 	o.MaxLinks = cmp.Or(o.MaxLinks, defaultMaxLinks)

@@ -167,24 +167,7 @@ func (l *lines) may(now int64) (write bool, left int) {
 	return true, left
 }
 
-// handshakeRemedy says what to do about a leaf's TLS handshake that did not come about, as far as it is known.
+// handshakeRemedy says what to do about a leaf's TLS handshake that did not come about.
 func handshakeRemedy(err error, now time.Time) string {
-	why := cut(strings.TrimPrefix(err.Error(), engine.ErrHandshake.Error()+": "))
-	if flaw := auth.ClockFlaw(now); flaw != "" && strings.Contains(why, "certificate has expired") && !strings.Contains(why, "remote error") {
-		return flaw + ", so that no certificate seems valid: set it, or let NTP do that (" + why + ")"
-	}
-	for _, known := range []struct{ text, remedy string }{
-		{"remote error: tls: unknown certificate authority", "the leaf does not trust our certificate: name the authority that has signed cert_file as ca_file in the leaf's remote"},
-		{"remote error: tls: bad certificate", "the leaf does not accept our certificate: does it know the authority, is the name that it connects to in the certificate, and is its clock set?"},
-		{"didn't provide a certificate", "the leaf shows no certificate, which verify asks for: give its remote's tls block one that ca_file has signed"},
-		{"certificate signed by unknown authority", "the leaf's certificate is not signed by ca_file: give it another one, or add its authority there"},
-		{"certificate has expired", "the leaf's certificate is not valid now: give it a new one, and look at the clocks"},
-		{"pinned", "the leaf's certificate is not one of pinned_certs: add its key there, if it may join"},
-		{"began with byte", "what came is no TLS: does the leaf's remote have a tls block, or the other side another kind of program?"},
-	} {
-		if strings.Contains(why, known.text) {
-			return known.remedy + " (" + why + ")"
-		}
-	}
-	return why
+	return auth.HandshakeRemedy(cut(strings.TrimPrefix(err.Error(), engine.ErrHandshake.Error()+": ")), "leaf", now)
 }

@@ -147,24 +147,9 @@ func cutText(text string) string {
 	return text[:min(len(text), most)]
 }
 
-// handshakeRemedy says what to do about a handshake that did not come about, as far as it is known.
+// handshakeRemedy says what to do about a client's TLS handshake that did not come about.
 func handshakeRemedy(err error, now time.Time) string {
-	why := cutText(strings.TrimPrefix(err.Error(), engine.ErrHandshake.Error()+": "))
-	if flaw := auth.ClockFlaw(now); flaw != "" && strings.Contains(why, "certificate has expired") && !strings.Contains(why, "remote error") {
-		return flaw + ", so that no certificate seems valid: set it, or let NTP do that (" + why + ")"
-	}
-	for _, known := range []struct{ text, remedy string }{
-		{"remote error: tls: unknown certificate authority", "the client does not trust the server's certificate: give it the authority that has signed cert_file"},
-		{"remote error: tls: bad certificate", "the client does not accept the server's certificate: does it know the authority, is the name that it connects to in the certificate, and is its clock set?"},
-		{"didn't provide a certificate", "the client shows no certificate, which verify asks for: give it one that ca_file has signed"},
-		{"certificate signed by unknown authority", "the client's certificate is not signed by ca_file: give it another one, or add its authority there"},
-		{"certificate has expired", "the client's certificate is not valid now: give it a new one, and look at the clocks"},
-	} {
-		if strings.Contains(why, known.text) {
-			return known.remedy + " (" + why + ")"
-		}
-	}
-	return why
+	return auth.HandshakeRemedy(cutText(strings.TrimPrefix(err.Error(), engine.ErrHandshake.Error()+": ")), "client", now)
 }
 
 // closingOf finds the closing of whatever the engine says a connection ended with.
