@@ -26,7 +26,7 @@ func (d *Daemon) makeLeaf() (err error) {
 func (d *Daemon) introduceLeaf(o *Options) {
 	n := &o.Leaf.Options
 	n.ServerName, n.ServerID, n.Version = d.server.Name(), d.server.ID(), d.server.Status().Version
-	n.Slowdown, n.Turnstile = &d.slowdown, &d.turnstile
+	n.Slowdown, n.Turnstile, n.Events = &d.slowdown, &d.turnstile, leafEvents{d}
 }
 
 // listenLeaf takes the address for leaves, if there is to be one.
@@ -38,7 +38,7 @@ func (d *Daemon) listenLeaf() error {
 	host := o.Host
 	if host == "" {
 		host = anyHost
-		if d.options.unguarded() && !knowsPeers(o.TLS) && !d.options.NATSServerDefaults && len(o.Auth.Users) == 0 && o.Auth.User == "" && o.Auth.NKey == "" {
+		if d.options.unguarded() && !knowsPeers(o.TLS) && !d.options.NATSServerDefaults && !o.Auth.hasUsers() {
 			host = loopbackHost
 			d.logger.Info("Only this machine can join as a leaf, because no authorization is configured: add leafnodes.authorization, or a host to leafnodes.listen")
 		}

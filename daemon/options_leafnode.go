@@ -89,6 +89,9 @@ type LeafUser struct {
 	Account  string `conf:"account"`
 }
 
+// hasUsers reports whether leaves have users of their own.
+func (o *LeafAuthOptions) hasUsers() bool { return o.User != "" || o.NKey != "" || len(o.Users) > 0 }
+
 // listens reports whether leaves may join.
 func (o *LeafnodeOptions) listens() bool {
 	return o.Port != 0 || o.Listen.Port != 0 || o.Listen.Host != ""

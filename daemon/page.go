@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgebus-io/edgebus/auth"
 	"github.com/edgebus-io/edgebus/broker"
+	"github.com/edgebus-io/edgebus/leafnode"
 	"github.com/edgebus-io/edgebus/monitor"
 	"github.com/edgebus-io/edgebus/server"
 	"github.com/edgebus-io/edgebus/subject"
@@ -59,8 +60,7 @@ func (p pages) varz() *monitor.Varz {
 		Start: s.Start.UTC(), Now: s.Now.UTC(), Uptime: monitor.Duration(s.Now.Sub(s.Start)),
 		Mem: use.resident, CPU: use.percent, Cores: runtime.NumCPU(), MaxProcs: runtime.GOMAXPROCS(0), MemLimit: memoryGoal(),
 		Connections: s.Connections, TotalConnections: s.TotalConnections,
-		InMsgs: int64(s.InMsgs), InBytes: int64(s.InBytes), InClientMsgs: int64(s.InMsgs), InClientBytes: int64(s.InBytes),
-		OutMsgs: int64(s.OutMsgs), OutBytes: int64(s.OutBytes), OutClientMsgs: int64(s.OutMsgs), OutClientBytes: int64(s.OutBytes),
+		InClientMsgs: int64(s.InMsgs), InClientBytes: int64(s.InBytes), OutClientMsgs: int64(s.OutMsgs), OutClientBytes: int64(s.OutBytes),
 		SlowConsumers: int64(s.SlowConsumers), StaleConnections: int64(s.StaleConnections),
 		SlowBy:         monitor.ByKind{Clients: s.SlowConsumers},
 		StaleBy:        monitor.ByKind{Clients: s.StaleConnections},
@@ -69,6 +69,8 @@ func (p pages) varz() *monitor.Varz {
 		EdgebusVersion: o.Version,
 		SystemAccount:  set.directory.SystemAccount(), Tags: o.Monitor.Tags, Metadata: o.Monitor.Metadata,
 	}
+	sent, received := p.traffic(s)
+	v.InMsgs, v.InBytes, v.OutMsgs, v.OutBytes = received.Msgs, received.Bytes, sent.Msgs, sent.Bytes
 	v.Subscriptions = p.subscriptions()
 	v.LeafNodes, _ = p.d.leaf.Counts()
 	v.HTTPHost, v.HTTPPort, v.HTTPSPort = p.d.monitorAddress()
@@ -89,6 +91,19 @@ func (p pages) varz() *monitor.Varz {
 		}
 	}
 	return v
+}
+
+// traffic is what clients and leaf links have moved together.
+func (p pages) traffic(s *server.Snapshot) (sent, received monitor.DataStats) {
+	sent.Msgs, sent.Bytes = int64(s.OutMsgs), int64(s.OutBytes)
+	received.Msgs, received.Bytes = int64(s.InMsgs), int64(s.InBytes)
+	for _, t := range p.d.leaf.Traffic() {
+		sent.Msgs += int64(t.OutMsgs)
+		sent.Bytes += int64(t.OutBytes)
+		received.Msgs += int64(t.InMsgs)
+		received.Bytes += int64(t.InBytes)
+	}
+	return sent, received
 }
 
 // subscriptions are those of all accounts together.
@@ -170,7 +185,7 @@ func (p pages) tags() map[string]string {
 
 func (p pages) accstatz(o monitor.AccstatzOptions) *monitor.Accstatz {
 	z := &monitor.Accstatz{ServerID: p.d.server.ID(), Now: time.Now().UTC(), Accounts: []monitor.AccountStat{}}
-	tags, members := p.tags(), p.d.server.Status().Accounts
+	tags, members, links := p.tags(), p.d.server.Status().Accounts, p.d.leaf.Traffic()
 	for _, a := range p.d.broker.Accounts() {
 		if _, known := tags[a.Name]; !known {
 			continue
@@ -178,19 +193,20 @@ func (p pages) accstatz(o monitor.AccstatzOptions) *monitor.Accstatz {
 		if len(o.Accounts) > 0 && !slices.Contains(o.Accounts, a.Name) || !o.Unused && members[a.Name] == 0 && a.Links == 0 {
 			continue
 		}
-		z.Accounts = append(z.Accounts, accountStat(a, tags[a.Name], members[a.Name]))
+		z.Accounts = append(z.Accounts, accountStat(a, tags[a.Name], members[a.Name], links[a.Name]))
 	}
 	return z
 }
 
-func accountStat(a broker.AccountSnapshot, tag string, clients int) monitor.AccountStat {
+// accountStat is one account's. What its leaf links have moved is part of what the account has.
+func accountStat(a broker.AccountSnapshot, tag string, clients int, links leafnode.Traffic) monitor.AccountStat {
 	maps.DeleteFunc(a.Drops, func(_ string, n uint64) bool { return n == 0 })
 	none := func() *monitor.MsgBytes { return &monitor.MsgBytes{} }
 	return monitor.AccountStat{
 		Account: a.Name, Name: tag, Connections: clients, LeafNodes: a.Links, TotalConnections: clients + a.Links,
 		Subscriptions: uint32(a.Subscriptions),
-		Sent:          monitor.DataStats{Msgs: int64(a.OutMsgs), Bytes: int64(a.OutBytes), Gateways: none(), Routes: none(), Leafs: none()},
-		Received:      monitor.DataStats{Msgs: int64(a.InMsgs), Bytes: int64(a.InBytes), Gateways: none(), Routes: none(), Leafs: none()},
+		Sent:          monitor.DataStats{Msgs: int64(a.OutMsgs), Bytes: int64(a.OutBytes), Gateways: none(), Routes: none(), Leafs: &monitor.MsgBytes{Msgs: int64(links.OutMsgs), Bytes: int64(links.OutBytes)}},
+		Received:      monitor.DataStats{Msgs: int64(a.InMsgs), Bytes: int64(a.InBytes), Gateways: none(), Routes: none(), Leafs: &monitor.MsgBytes{Msgs: int64(links.InMsgs), Bytes: int64(links.InBytes)}},
 		SlowConsumers: a.SlowPeers,
 		Dropped:       a.Drops,
 	}

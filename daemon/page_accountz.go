@@ -124,6 +124,6 @@ func (p pages) accountOf(name string) (stat any, connections int) {
 	if p.d.shown.Load().directory.Account(name) == nil && name != broker.GlobalAccount {
 		return nil, 0
 	}
-	s := accountStat(p.d.broker.Account(name).Snapshot(), p.d.accountTag(name), p.d.server.Connections(name))
+	s := accountStat(p.d.broker.Account(name).Snapshot(), p.d.accountTag(name), p.d.server.Connections(name), p.d.leaf.Traffic()[name])
 	return s, s.TotalConnections
 }

@@ -91,12 +91,13 @@ type serverStats struct {
 func (p pages) stats() any {
 	s := p.d.server.Snapshot().(*server.Snapshot)
 	use := processUsage()
-	sent := monitor.DataStats{Msgs: int64(s.OutMsgs), Bytes: int64(s.OutBytes)}
-	received := monitor.DataStats{Msgs: int64(s.InMsgs), Bytes: int64(s.InBytes)}
+	clientsSent := monitor.DataStats{Msgs: int64(s.OutMsgs), Bytes: int64(s.OutBytes)}
+	clientsReceived := monitor.DataStats{Msgs: int64(s.InMsgs), Bytes: int64(s.InBytes)}
+	sent, received := p.traffic(s)
 	z := &serverStats{
 		Start: s.Start.UTC(), Mem: use.resident, CPU: use.percent, Cores: runtime.NumCPU(), MaxProcs: runtime.GOMAXPROCS(0), MemLimit: memoryGoal(),
 		Connections: s.Connections, TotalConnections: s.TotalConnections, ActiveAccounts: len(s.Accounts),
-		Sent: sent, SentToClients: sent, Received: received, ReceivedFromClients: received,
+		Sent: sent, SentToClients: clientsSent, Received: received, ReceivedFromClients: clientsReceived,
 		SlowConsumers: int64(s.SlowConsumers), StaleConnections: int64(s.StaleConnections), ActiveServers: 1,
 	}
 	if s.SlowConsumers > 0 {

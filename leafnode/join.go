@@ -132,6 +132,9 @@ func (k *link) enter(account *broker.Account) error {
 	k.careAt = now + min(int64(firstPing), int64(set.DeadAfter)/careParts)
 	k.arm()
 	n.tellUp(k)
+	if n.events != nil {
+		n.events.Joined(k.event())
+	}
 	k.flush()
 	return nil
 }

@@ -96,6 +96,7 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 		if c.Lang != "" {
 			why.remedy = errClientHere.remedy // which is told it, as by nats-server, only if it may come in
 		}
+		k.tellRefused(c, given, why)
 		return k.fail(why)
 	case !id.Admits(auth.LeafNode):
 		why := *errAuthorization
@@ -107,13 +108,7 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 	imports, exports := limitsOf(id.Perms)
 	isSystem := account.Name() == set.directory.SystemAccount()
 	welcome := k.acceptor.welcome(account.Name(), isSystem, &imports, &exports)
-	if err := k.acceptor.connect(c); err != nil {
-		var why *closing
-		if errors.As(err, &why) && why.welcomed {
-			k.say(string(welcome))
-		}
-		return k.failWith(err)
-	}
+	refusal := k.acceptor.connect(c)
 	k.facts = facts{
 		account: account.Name(), system: isSystem, name: c.Name, serverID: c.ServerID,
 		cluster: c.Cluster, version: c.Version, theirs: c.RemoteAccount, hub: c.Hub, isolated: set.Isolate || c.Isolate, alone: c.Isolate,
@@ -121,6 +116,13 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 	}
 	k.facts.offered, k.facts.offers = k.acceptor.offered(c)
 	k.facts.toldPayload = k.acceptor.config.maxPayload
+	if refusal != nil {
+		var why *closing
+		if errors.As(refusal, &why) && why.welcomed {
+			k.say(string(welcome))
+		}
+		return k.failWith(refusal)
+	}
 	if k.filter, err = newFilter(exports, imports, nil, c.DenyPub, k.facts.system, true); err != nil {
 		return k.failWith(err)
 	}
@@ -129,6 +131,17 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 	}
 	k.say(string(welcome))
 	return k.enter(account)
+}
+
+// tellRefused announces that a leaf has not shown who it is.
+func (k *link) tellRefused(c *connect, given *auth.Credentials, why *closing) {
+	if k.node.events == nil {
+		return
+	}
+	e := k.event()
+	e.Name, e.Version, e.Reason = c.Name, c.Version, why.reason
+	e.User = cut(cmp.Or(given.NKey, given.User))
+	k.node.events.Refused(e)
 }
 
 // closeLater is close for a leaf about which there is nobody to ask. nats-server waits for an answer that

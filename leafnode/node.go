@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -49,6 +50,7 @@ type Node struct {
 	slowdown *auth.Slowdown // of leaves that log in; may be shared
 
 	turnstile *engine.Turnstile // of leaves that come; may be shared
+	events    Events            // nil: nobody wants to know
 
 	// Anyone's.
 	settings    atomic.Pointer[settings] // replaced by Reload, as a whole
@@ -72,6 +74,7 @@ type Node struct {
 	joints    map[*broker.Account]*joint // never removed: their loop subjects stay; under mu
 	origins   map[string]*origin         // by account and cluster, of those that have links; under mu
 	numbered  uint32                     // the newest number of these; under mu
+	past      map[string]Traffic         // of links that have ended, by account; under mu
 	empty     chan struct{}              // closed when the last link is gone; nil unless somebody waits; under mu
 
 	running sync.WaitGroup // of remotes
@@ -92,6 +95,7 @@ func New(o Options, b *broker.Broker, e *engine.Engine, d *auth.Directory, log *
 		broker: b, engine: e, log: log, doors: make(map[*door]bool), links: make(map[*link]bool),
 		joints: make(map[*broker.Account]*joint), origins: make(map[string]*origin),
 		slowdown: cmp.Or(o.Slowdown, new(auth.Slowdown)), turnstile: cmp.Or(o.Turnstile, new(engine.Turnstile)),
+		events: o.Events, past: make(map[string]Traffic),
 	}
 	n.install(set)
 	return n, nil
@@ -330,12 +334,21 @@ func (n *Node) left(k *link, reason error, l lost) {
 	n.moveLocked(k, nowhere)
 	n.leaveOriginLocked(&k.facts)
 	delete(n.links, k)
+	n.keepLocked(k)
 	if len(n.links) == 0 && n.empty != nil {
 		close(n.empty)
 		n.empty = nil
 	}
 	n.mu.Unlock()
 	n.tellDown(k, reason, l)
+	if n.events != nil && k.facts.account != "" {
+		e := k.event()
+		e.Stop = time.Now()
+		if e.Reason, _ = explain(reason); errors.Is(reason, engine.ErrPeerClosed) {
+			e.Reason = "Client Closed" // nats-server's word, of leaves too
+		}
+		n.events.Left(e)
+	}
 	if k.remote != nil {
 		k.remote.linkEnded(k, reason)
 	}

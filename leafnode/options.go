@@ -79,6 +79,9 @@ type Options struct {
 	Limits    engine.TurnstileLimits `conf:"-" json:"-"`
 	Turnstile *engine.Turnstile      `conf:"-" json:"-"`
 
+	// Events is told of links that come and go. Nil: nobody. Reload leaves it as New has it.
+	Events Events `conf:"-" json:"-"`
+
 	// Clock is the clock of the wall, which certificates and credentials go by. Default: time.Now.
 	Clock func() time.Time `conf:"-" json:"-"`
 

@@ -70,9 +70,12 @@ type endEvent struct {
 	Reason   string     `json:"reason"`
 }
 
+// Counted announces that an account has another number of connections. It does not wait.
+func (s *System) Counted(account string) { s.tellConns(account) }
+
 // Connected announces a client that has come in. It does not wait.
 func (s *System) Connected(c Client) {
-	s.tellConns(c.Account)
+	s.Counted(c.Account)
 	if !s.audience.wants(connects) {
 		return
 	}
