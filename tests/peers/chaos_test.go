@@ -193,9 +193,10 @@ func (c *chaos) traffic() {
 		{&flow{name: "up.sync", excused: hubTook, counts: &c.ofEnduring}, atHubToo, func(f *flow) func(context.Context, int) { return f.bySync(t, ours(enduring, plant)) }},
 		{&flow{name: "m.up", excused: either(hubTook, killed), counts: &c.ofMortal}, atHub, func(f *flow) func(context.Context, int) { return f.byNats(theirs(mortal, plant)) }},
 		// From the hub to gateways, and from one gateway to the other: the hub does not say what it loses with a link.
+		// What the gateway had dropped before is counted there.
 		{&flow{name: "down", excused: either(hubEnds, linked)}, atPlant, func(f *flow) func(context.Context, int) { return f.byNats(theirs(hub, none)) }},
 		{&flow{name: "m.down", excused: either(hubEnds, killed, newLink(c.toMortal))}, atPlantToo, func(f *flow) func(context.Context, int) { return f.bySync(t, ours(hub, none)) }},
-		{&flow{name: "across", excused: either(hubEnds, killed, linked, newLink(c.toMortal))}, atPlant, func(f *flow) func(context.Context, int) { return f.byNats(theirs(mortal, plant)) }},
+		{&flow{name: "across", excused: either(hubEnds, killed, linked, newLink(c.toMortal)), counts: &c.ofMortal}, atPlant, func(f *flow) func(context.Context, int) { return f.byNats(theirs(mortal, plant)) }},
 	} {
 		switch to := f.to.(type) {
 		case *nats.Conn:
