@@ -67,9 +67,10 @@ func (k *link) login(c *connect, given auth.Credentials) error {
 	if slow == nil {
 		return k.finishLogin(c, &given, id, err)
 	}
+	changes := k.node.changes.Load()
 	away := k.conn.Away(func() { id, err = slow() }, func(*engine.Loop) {
 		k.isAway = false
-		if err == nil && k.node.settings.Load() != set {
+		if err == nil && k.node.changes.Load() != changes { // which have passed by a link that was nobody's yet
 			id, err = k.node.settings.Load().directory.Recheck(id)
 		}
 		if err := k.finishLogin(c, &given, id, err); err != nil {

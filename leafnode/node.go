@@ -61,6 +61,7 @@ type Node struct {
 	lostWaiting atomic.Uint64 // messages that waited for a link when it was cut
 	lostFlying  atomic.Uint64 // messages that had been sent then, and no receipt had come for
 	lame        atomic.Bool   // no more links are made
+	changes     atomic.Uint64 // reloads, and accounts that have changed
 	carried     atomic.Int64  // bytes of long messages that have not arrived whole, of links with compression
 	interest    atomic.Int64  // subscriptions of all other sides together
 	maxInterest atomic.Int64

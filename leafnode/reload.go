@@ -19,6 +19,7 @@ func (n *Node) Reload(o Options, d *auth.Directory) error {
 		return err
 	}
 	n.install(set)
+	n.changes.Add(1)
 	n.mu.Lock()
 	n.startLocked(set)
 	links := n.linksLocked()
@@ -31,6 +32,7 @@ func (n *Node) Reload(o Options, d *auth.Directory) error {
 
 // accountChanged has the leaves of an account looked at, once operator mode knows more of it.
 func (n *Node) accountChanged(a *auth.Account) {
+	n.changes.Add(1)
 	n.mu.Lock()
 	links := slices.DeleteFunc(n.linksLocked(), func(k *link) bool { return k.door == nil || !k.isIn(a.Name) })
 	n.mu.Unlock()
