@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -272,8 +273,16 @@ func dataOf(answer []byte) string {
 	if json.Unmarshal(answer, &a) != nil {
 		return ""
 	}
-	return string(a.Data)
+	// nats-server lists the subjects of a permission in an order that is chance.
+	return subjectLists.ReplaceAllStringFunc(string(a.Data), func(list string) string {
+		subjects := strings.Split(strings.Trim(list, "[]"), ",")
+		slices.Sort(subjects)
+		return "[" + strings.Join(subjects, ",") + "]"
+	})
 }
+
+// A list of texts without a comma in them.
+var subjectLists = regexp.MustCompile(`\["[^\[\],]*"(,"[^\[\],]*")*\]`)
 
 func errorOf(answer []byte) string {
 	var e struct {
