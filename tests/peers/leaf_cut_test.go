@@ -117,12 +117,20 @@ func TestBothSidesAgreeAfterEveryCut(t *testing.T) {
 				func() { cut.cutAfter(down, random.IntN(100), cut.finish) },
 			}
 			ways[i%len(ways)]()
-			process.Eventually(t, 2*patience, "a new link", func() bool { return between.last() != cut && hub.links(t).Count == 1 })
+			newLink := func() bool { return between.last() != cut && hub.links(t).Count == 1 }
+			process.Eventually(t, 2*patience, "a new link", newLink)
 			if i%(cuts/compared) != 0 {
 				continue
 			}
 			atLeaf.hold(true)
 			atHub.hold(true)
+			if p.hub == process.Old {
+				// 2.9.10 forgets what changes while it takes stock for a new leaf: an UNSUB 2 ms after CONNECT was
+				// followed by an LS+ for the same subject, and no LS-. So it takes stock once more, of what rests.
+				cut = between.last()
+				cut.reset()
+				process.Eventually(t, 2*patience, "a link of a hub at rest", newLink)
+			}
 			compare(t, i, hub, "up.", atLeaf.hold(true))
 			compare(t, i, leaf, "down.", atHub.hold(true))
 			atLeaf.hold(false)
