@@ -43,22 +43,24 @@ system_account: SYS`
 			if own {
 				hub.block = "authorization { users: [ { user: edge, password: p, account: A } ] }"
 			}
-			hub.port = process.FreePort(t)
-			at := fmt.Sprintf("nats-leaf://edge:%%s@%s", address(hub.port))
+			// Both are listened to before the line between them lets anybody through.
+			h, between := hub.startBehind(t, weather{})
+			between.set(func(l *line) { l.refuses = true })
+			at := fmt.Sprintf("nats-leaf://edge:%%s@%s", between.addr)
 			leaf := layout{kind: kind, name: "leaf", config: strings.ReplaceAll(accounts, "A {", "L {"), block: `reconnect: "50ms"`,
 				remotes: []string{remote(fmt.Sprintf(at, "p"), "account: L")}}.start(t)
-			atLeaf := listenTo(t, leaf)
-			h := hub.start(t)
-			atHub := listenTo(t, h)
-			// In $SYS.ACCOUNT.A both say four things of a leaf that comes and goes, or three.
-			both := []string{"SERVER.CONNS", "SERVER.CONNS", "DISCONNECT"}
-			if !own {
-				both = append(both, "CONNECT")
-			}
+			atLeaf, atHub := listenTo(t, leaf), listenTo(t, h)
+			between.set(func(l *line) { l.refuses = false })
 			near := atLeaf.take(t, "L", "SERVER.CONNS", "CONNECT")
+			// In $SYS.ACCOUNT.A both say four things of a leaf that comes and goes, or three.
+			comes := []string{"SERVER.CONNS"}
+			if !own {
+				comes = append(comes, "CONNECT")
+			}
+			far := atHub.take(t, "A", comes...)
 			h.awaitLinks(t, 1)
 			leaf.Stop()
-			far := atHub.take(t, "A", both...)
+			far = append(far, atHub.take(t, "A", "SERVER.CONNS", "DISCONNECT")...)
 			bad := layout{kind: kind, name: "bad", config: strings.ReplaceAll(accounts, "A {", "L {"), remotes: []string{remote(fmt.Sprintf(at, "no"), "account: L")}}.start(t)
 			far = append(far, atHub.take(t, "", "CLIENT.AUTH.ERR")...)
 			bad.Kill()
