@@ -3,6 +3,7 @@ package peers
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -43,14 +44,19 @@ system_account: SYS`
 			if own {
 				hub.block = "authorization { users: [ { user: edge, password: p, account: A } ] }"
 			}
-			// Both are listened to before the line between them lets anybody through.
-			h, between := hub.startBehind(t, weather{})
-			between.set(func(l *line) { l.refuses = true })
-			at := fmt.Sprintf("nats-leaf://edge:%%s@%s", between.addr)
+			// Both are listened to before anybody is at the address between them.
+			between := address(process.FreePort(t))
+			at := fmt.Sprintf("nats-leaf://edge:%%s@%s", between)
+			hub.block += fmt.Sprintf("\nadvertise: %q", between)
+			h := hub.start(t)
 			leaf := layout{kind: kind, name: "leaf", config: strings.ReplaceAll(accounts, "A {", "L {"), block: `reconnect: "50ms"`,
 				remotes: []string{remote(fmt.Sprintf(at, "p"), "account: L")}}.start(t)
 			atLeaf, atHub := listenTo(t, leaf), listenTo(t, h)
-			between.set(func(l *line) { l.refuses = false })
+			ln, err := net.Listen("tcp", between)
+			if err != nil {
+				t.Fatal(err)
+			}
+			newLineAt(t, ln, h.leafs, weather{})
 			near := atLeaf.take(t, "L", "SERVER.CONNS", "CONNECT")
 			// In $SYS.ACCOUNT.A both say four things of a leaf that comes and goes, or three.
 			comes := []string{"SERVER.CONNS"}

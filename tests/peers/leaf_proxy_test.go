@@ -58,7 +58,12 @@ type line struct {
 // newLine is a line to an address.
 func newLine(t *testing.T, target string, w weather) *line {
 	t.Helper()
-	ln := process.ListenFree(t)
+	return newLineAt(t, process.ListenFree(t), target, w)
+}
+
+// newLineAt takes who comes to a listener, which it closes.
+func newLineAt(t *testing.T, ln net.Listener, target string, w weather) *line {
+	t.Helper()
 	l := &line{addr: ln.Addr().String(), target: target, ln: ln, weather: w}
 	l.wg.Go(l.accept)
 	t.Cleanup(func() {
