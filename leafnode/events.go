@@ -1,6 +1,7 @@
 package leafnode
 
 import (
+	"maps"
 	"net/netip"
 	"time"
 )
@@ -47,10 +48,7 @@ func (t *Traffic) add(more Traffic) {
 func (n *Node) Traffic() map[string]Traffic {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	all := make(map[string]Traffic, len(n.past))
-	for account, t := range n.past {
-		all[account] = t
-	}
+	all := maps.Clone(n.past)
 	for k := range n.links {
 		if t, ok := k.traffic(); ok {
 			t.add(all[k.facts.account])

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"path"
@@ -137,11 +138,7 @@ var longAgo = time.Unix(1, 0)
 func (s *Server) Requests() map[string]uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	counts := make(map[string]uint64, len(s.requests))
-	for at, n := range s.requests {
-		counts[at] = n
-	}
-	return counts
+	return maps.Clone(s.requests)
 }
 
 // count counts one request. The paths are those of the pages, never a stranger's.
