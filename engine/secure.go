@@ -194,7 +194,7 @@ func (g *guard) within(nc net.Conn) (net.Conn, error) {
 	gate := c.engine.gate
 	from := gate.wait(c.remote.Addr())
 	defer gate.end(from)
-	d := &gated{Conn: nc, gate: gate, source: from}
+	d := &gated{Conn: heeding{nc, c}, gate: gate, source: from}
 	t, state, err := g.shake(d, d, left)
 	if err != nil {
 		return nil, err
@@ -204,4 +204,22 @@ func (g *guard) within(nc net.Conn) (net.Conn, error) {
 		g.session.Secured(l, state)
 	})
 	return t, nil
+}
+
+// heeding is what a handshake of the stream driver stands on: its deadlines do not undo the one with which
+// Close ends its reads.
+type heeding struct {
+	net.Conn
+	conn *Conn
+}
+
+func (h heeding) SetDeadline(at time.Time) error {
+	err := h.Conn.SetDeadline(at)
+	h.conn.out.mu.Lock()
+	closed := h.conn.out.reason != nil // who closes from now on will set the deadline after us
+	h.conn.out.mu.Unlock()
+	if closed {
+		return h.Conn.SetReadDeadline(longAgo)
+	}
+	return err
 }
