@@ -415,19 +415,20 @@ func TestTimersComeInOrder(t *testing.T) {
 func TestRestStopsInputAndNotOutput(t *testing.T) {
 	drivers(t, func(t *testing.T, h *house) {
 		got := make(chan string, 4)
+		var begin int64 // of the rest; set before it is told that there is one
 		h.open(Options{}, func(*Conn) *talk {
 			return &talk{data: func(t *talk, _ *Loop, in []byte) (int, error) {
-				got <- string(in)
 				if string(in) == "rest" {
+					begin = Now()
 					t.c.Rest(50 * time.Millisecond)
 				}
+				got <- string(in)
 				return len(in), nil
 			}}
 		})
 		c := h.dial()
 		fmt.Fprint(c, "rest")
 		<-got
-		begin := Now()
 		fmt.Fprint(c, "after")
 		(<-h.talks).say("out")
 		if _, err := io.ReadFull(c, make([]byte, 3)); err != nil {
