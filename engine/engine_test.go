@@ -20,11 +20,14 @@ import (
 	"time"
 )
 
+// patience bounds every wait of these tests. It is long: emulated, beside others, megabytes of TLS take a while.
+const patience = time.Minute
+
 // TestMain fails when a goroutine is left over.
 func TestMain(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
-	for deadline := time.Now().Add(5 * time.Second); code == 0 && runtime.NumGoroutine() > before; {
+	for deadline := time.Now().Add(patience); code == 0 && runtime.NumGoroutine() > before; {
 		if time.Now().After(deadline) {
 			buf := make([]byte, 1<<20)
 			fmt.Fprintf(os.Stderr, "goroutines left over:\n%s\n", buf[:runtime.Stack(buf, true)])
@@ -149,7 +152,7 @@ func (h *house) dial() net.Conn {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	h.t.Cleanup(func() { c.Close() })
 	return c
 }

