@@ -77,6 +77,9 @@ func start(t testing.TB, o Options, a auth.Options, b broker.Options) *rig {
 
 func startOn(t testing.TB, e engine.Options, o Options, a auth.Options, b broker.Options) *rig {
 	t.Helper()
+	if a.Timeout == 0 {
+		a.Timeout = patience // as with PINGs below
+	}
 	d, err := auth.New(a)
 	if err != nil {
 		t.Fatal(err)

@@ -38,8 +38,9 @@ func certificate(t testing.TB) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}
 }
 
+// securely has handshakes take as long as a slow machine needs.
 func securely(t testing.TB) *TLS {
-	return &TLS{Security: &engine.Security{Config: &tls.Config{Certificates: []tls.Certificate{certificate(t)}}}}
+	return &TLS{Security: &engine.Security{Config: &tls.Config{Certificates: []tls.Certificate{certificate(t)}}, Timeout: patience}}
 }
 
 // raw dials without reading INFO.
