@@ -81,8 +81,9 @@ func TestTranscriptThatDoesNotHoldFails(t *testing.T) {
 	}
 	for name, c := range tables {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newFake(t).player()
-			p.Patience = 50 * time.Millisecond
+			p.Patience = time.Second // the whole of it only where nothing comes
 			err := p.Play(mustParse(t, c.text))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q in it", err, c.want)
@@ -199,9 +200,7 @@ b< -ERR 'what?'
 b< (closed)
 c< (nothing)
 `
-	p := newFake(t).player()
-	p.Patience = 50 * time.Millisecond
-	got, err := p.Record(mustParse(t, before))
+	got, err := newFake(t).player().Record(mustParse(t, before))
 	if err != nil {
 		t.Fatal(err)
 	}
