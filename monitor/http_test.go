@@ -482,6 +482,7 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 			t.Error("the last place is kept by one that has its answer")
 		}
 		c.Close()
+		settle(s, 2)
 	}
 	for range 2 {
 		dial(t, address) // silent as well
