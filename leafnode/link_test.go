@@ -378,13 +378,11 @@ func TestAMessageOnItsWayWithAnotherSubjectIsNotAllocatedFor(t *testing.T) {
 	}
 	s := newSite(t, "site", nil)
 	k := ownLink(t, s, false)
-	go func() {
-		for {
-			if _, err := k.w.next(); err != nil {
-				return
-			}
-		}
-	}()
+	// As above: whoever took each line by itself would allocate, whenever it got its turn.
+	var reading sync.WaitGroup
+	reading.Go(func() { io.Copy(io.Discard, k.w.conn) })
+	defer reading.Wait()
+	defer k.w.conn.Close()
 	m := &broker.Msg{Subject: []byte("ord.1"), Route: []byte("deliver"), Reply: []byte("$JS.ACK.ORD.C1.1.1.1.1795342767373885775.1")}
 	k.onLoop(func(*engine.Loop) {
 		if n := testing.AllocsPerRun(100, func() {
