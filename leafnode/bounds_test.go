@@ -73,6 +73,7 @@ func TestHalfMessagesAreBounded(t *testing.T) {
 		w := joinAsLeaf(t, s, strings.ReplaceAll(leafConnect, `"leaf"`, fmt.Sprintf(`"leaf%d"`, i)), true)
 		w.quiet = true
 		if err := w.try(fmt.Sprintf("LMSG a %d\r\n%s", size, payload)); err != nil {
+			ended <- i // while it still sent
 			continue
 		}
 		go func() {
