@@ -25,6 +25,13 @@ const greeting = `INFO {"server_id":"NHUB","server_name":"hub","client_id":6,"he
 
 var greetingTLS = strings.Replace(greeting, `"headers"`, `"tls_required":true,"headers"`, 1)
 
+// brief is how long an attempt waits for what never comes. What comes before that, which is all that a test
+// wants to see, has to be there by then on a busy machine too.
+const brief = time.Second
+
+// nobodyAt is an address where nobody listens, and where nobody comes to meanwhile who takes any port that is free.
+const nobodyAt = "127.0.0.1:1"
+
 // A hubEnd is a listener whose connections are in the hands of a test.
 type hubEnd struct {
 	net.Listener

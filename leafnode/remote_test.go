@@ -436,11 +436,9 @@ func TestTryTellsOfEachURL(t *testing.T) {
 	up, refuses := newSite(t, "hub", nil), newSite(t, "closed", func(_ *Options, a *auth.Options) {
 		a.Users = []auth.User{{User: "u", Password: "p"}}
 	})
-	down := closedListener(t)
-	down.Close()
 	r := up.remote()
 	r.Account = "A"
-	r.URLs = append(r.URLs, "nats-leaf://u:secret@"+refuses.addr, "nats-leaf://"+down.Addr().String())
+	r.URLs = append(r.URLs, "nats-leaf://u:secret@"+refuses.addr, "nats-leaf://"+nobodyAt)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	all, err := Try(ctx, Options{ServerName: "edge", Version: "2.12.0", Remotes: []Remote{r}})
