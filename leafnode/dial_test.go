@@ -104,7 +104,7 @@ func TestWhatIsWrongWithTLSIsSaid(t *testing.T) {
 		{"the hub has none", says(greeting), dialOptions{tls: a.trusted, secure: true}, "switch TLS on in the hub's leafnodes block"},
 		{"the hub begins in plain", says(greeting), dialOptions{tls: a.trusted, handshakeFirst: true}, "remove handshake_first"},
 		{"the hub cuts it", func(c net.Conn) { c.Read(make([]byte, 1)); c.(*net.TCPConn).SetLinger(0) }, dialOptions{tls: a.trusted, handshakeFirst: true}, "cut the connection during TLS"},
-		{"the hub falls silent", says(greetingTLS), dialOptions{tls: a.trusted, budget: 200 * time.Millisecond}, "did not finish TLS in time"},
+		{"the hub falls silent", says(greetingTLS), dialOptions{tls: a.trusted, budget: brief}, "did not finish TLS in time"},
 		{"the hub falls silent for longer than timeout", says(greetingTLS), dialOptions{tls: a.trusted, tlsTimeout: 200 * time.Millisecond}, "did not finish TLS in time"},
 		// It could be taken for something that the hub has said in secret.
 		{"somebody slips something in", says(greetingTLS + "INFO {}\r\n"), dialOptions{tls: a.trusted}, "must not be there"},
@@ -167,7 +167,6 @@ func TestTimeOfACertificateIsExplainedByTheClock(t *testing.T) {
 }
 
 func TestWhatAnswersInsteadOfAHubIsNamed(t *testing.T) {
-	short := 200 * time.Millisecond
 	for _, c := range []struct {
 		name, says string
 		o          dialOptions
@@ -179,9 +178,9 @@ func TestWhatAnswersInsteadOfAHubIsNamed(t *testing.T) {
 		{"an SSH server", "SSH-2.0-OpenSSH_9.6\r\n", dialOptions{}, "an SSH server answers"},
 		{"something else", "220 mail ESMTP\r\n", dialOptions{}, "look at host and port"},
 		{"half an INFO", "INFO {\"server_id\":\r\n", dialOptions{}, "no nats-server"},
-		{"TLS", "\x15\x03\x01\x00\x02\x02\x16", dialOptions{firstInfo: short}, "handshake_first: true"},
-		{"silence", "", dialOptions{firstInfo: short}, "the hub says nothing"},
-		{"half a line", "INFO {\"server", dialOptions{firstInfo: short}, "does not get here whole"},
+		{"TLS", "\x15\x03\x01\x00\x02\x02\x16", dialOptions{firstInfo: brief}, "handshake_first: true"},
+		{"silence", "", dialOptions{firstInfo: brief}, "the hub says nothing"},
+		{"half a line", "INFO {\"server", dialOptions{firstInfo: brief}, "does not get here whole"},
 		{"a long line", "INFO " + strings.Repeat("x", maxGreeting), dialOptions{}, "no nats-server"},
 		{"a refusal", "-ERR 'maximum connections exceeded'\r\n", dialOptions{}, "raise its max_connections"},
 		{"one of our own making", "-ERR 'closed for lunch'\r\n", dialOptions{}, "look at the log of the hub"},
@@ -252,7 +251,7 @@ func TestAttemptEndsWithItsContextAndItsBudget(t *testing.T) {
 
 	h = openHub(t, says("INFO "))
 	begun := time.Now()
-	missed(t, "the budget", dialOptions{budget: 200 * time.Millisecond}, h.url, "info", "does not get here whole")
+	missed(t, "the budget", dialOptions{budget: brief}, h.url, "info", "does not get here whole")
 	if took := time.Since(begun); took > 10*time.Second {
 		t.Errorf("it took %v", took)
 	}
@@ -265,9 +264,8 @@ func TestDialedConnectionHasNoDeadline(t *testing.T) {
 		<-on
 		io.WriteString(c, "PING\r\n")
 	})
-	const budget = 200 * time.Millisecond
-	d := reached(t, dialOptions{budget: budget, firstInfo: budget}, h.url)
-	time.AfterFunc(2*budget, func() { close(on) }) // when all of the attempt's deadlines are over
+	d := reached(t, dialOptions{budget: brief, firstInfo: brief}, h.url)
+	time.AfterFunc(3*brief/2, func() { close(on) }) // when all of the attempt's deadlines are over
 	if got := aLine(d.conn); got != "PING" {
 		t.Errorf("%q", got)
 	}

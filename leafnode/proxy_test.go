@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A forwarder is an HTTP proxy: it notes what it is asked, and says status. With a good one it goes on with rest,
@@ -113,7 +112,6 @@ func TestProxyIsShownItsUser(t *testing.T) {
 }
 
 func TestWhatIsWrongWithAProxyIsSaidWithoutItsPassword(t *testing.T) {
-	short := 200 * time.Millisecond
 	answers := func(status string) func(net.Conn) { return forwarder(make(chan []string, 1), status, "") }
 	for _, c := range []struct {
 		name   string
@@ -126,7 +124,7 @@ func TestWhatIsWrongWithAProxyIsSaidWithoutItsPassword(t *testing.T) {
 		{"it does not reach the hub", answers("502 Bad Gateway"), nil, "does not reach hub.example:7422"},
 		{"it says anything else", answers("500 Oops"), nil, "ask the proxy's administrator"},
 		{"it is something else", says("SSH-2.0-OpenSSH_9.6\r\n"), nil, "no HTTP proxy"},
-		{"it is silent", says(""), func(p *Proxy) { p.Timeout = short }, "does not answer"},
+		{"it is silent", says(""), func(p *Proxy) { p.Timeout = brief }, "does not answer"},
 		{"it hangs up", func(c net.Conn) { c.Read(make([]byte, 4096)) }, nil, "cut the connection"},
 		{"it never stops", says("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", maxProxyHeaders+1)), nil, "no HTTP proxy"},
 		{"it speaks no TLS", says("HTTP/1.1 400 Bad Request\r\n"), func(p *Proxy) { p.URL = strings.Replace(p.URL, "http:", "https:", 1) }, "TLS with the proxy failed"},
