@@ -168,6 +168,11 @@ func TestAfterCutsBothSidesAgree(t *testing.T) {
 	hub, leaf := pair(t, nil)
 	stop := make(chan struct{})
 	var churn sync.WaitGroup
+	still := sync.OnceFunc(func() {
+		close(stop)
+		churn.Wait()
+	})
+	defer still() // or a failure here would be one of all tests that count allocations after this
 	for i, s := range []*site{hub, leaf} {
 		churn.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(i), 1))
@@ -219,8 +224,7 @@ func TestAfterCutsBothSidesAgree(t *testing.T) {
 		s.n.all()[0].conn.Close(errShutdown)
 		eventually(t, "another link comes up", func() bool { return up() != before })
 	}
-	close(stop)
-	churn.Wait()
+	still()
 	var differs string
 	eventually(t, "both sides agree", func() bool {
 		differs = compare(hub, leaf) + compare(leaf, hub)
