@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
@@ -30,6 +31,10 @@ func newPair(t *testing.T, create func() (nkeys.KeyPair, error)) keyed {
 	}
 	return keyed{pair, key}
 }
+
+// soonExpired is how long something is good for that a test sees expire. JWTs have whole seconds: of this up to one is
+// lost, and in the rest a busy machine makes its keys and its directory.
+const soonExpired = 5 * time.Second
 
 // A realm is an operator with its signing key and system account.
 type realm struct {

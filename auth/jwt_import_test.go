@@ -79,10 +79,11 @@ func TestPrivateExportsNeedAToken(t *testing.T) {
 }
 
 func TestATokenThatExpiresTakesTheImportAway(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	r := newRealm(t)
 	from, to := r.account("from"), r.account("to")
 	from.claims.Exports.Add(&jwt.Export{Subject: "svc", Type: jwt.Service, TokenReq: true})
-	soon := func(a *jwt.ActivationClaims) { a.Expires = time.Now().Add(2 * time.Second).Unix() }
+	soon := func(a *jwt.ActivationClaims) { a.Expires = time.Now().Add(soonExpired).Unix() }
 	to.claims.Imports.Add(&jwt.Import{Account: from.key, Subject: "svc", Type: jwt.Service, Token: from.activation(to, jwt.Service, "svc", soon, nil)})
 	d := r.directory(r.options(from, to))
 	told := make(chan *Account, 8)
@@ -91,7 +92,7 @@ func TestATokenThatExpiresTakesTheImportAway(t *testing.T) {
 	if len(d.Account(to.key).Imports) != 1 {
 		t.Fatal("not imported")
 	}
-	for deadline := time.After(10 * time.Second); ; {
+	for deadline := time.After(4 * soonExpired); ; {
 		select {
 		case a := <-told:
 			if a.Name == to.key && len(a.Imports) == 0 {

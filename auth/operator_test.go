@@ -217,9 +217,10 @@ func TestPushesThatAreRefused(t *testing.T) {
 }
 
 func TestAccountsExpire(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	r := newRealm(t)
 	m := r.account("acme")
-	m.claims.Expires = time.Now().Add(2 * time.Second).Unix()
+	m.claims.Expires = time.Now().Add(soonExpired).Unix()
 	d := r.directory(r.options(m))
 	told := make(chan *Account, 4)
 	d.OnChange(func(a *Account) { told <- a })
@@ -230,7 +231,7 @@ func TestAccountsExpire(t *testing.T) {
 		if a.Name != m.key || a.Expires.After(time.Now()) {
 			t.Errorf("told of %+v", a)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(4 * soonExpired):
 		t.Fatal("nobody was told")
 	}
 	if _, err := d.Recheck(id); !errors.Is(err, ErrAccountExpired) {
