@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,12 +104,15 @@ func TestSubscribeOnTheWire(t *testing.T) {
 // Over a real socket whose other end reads and throws away.
 func TestPublishDoesNotAllocate(t *testing.T) {
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))
+	// Its socket counts among those of the process until it has seen the end.
+	var served sync.WaitGroup
+	defer served.Wait()
 	defer listener.Close()
-	go func() {
+	served.Go(func() {
 		if c, err := listener.Accept(); err == nil {
 			answerPings(c)
 		}
-	}()
+	})
 	conn := must(Connect(t.Context(), listener.Addr().String()))
 	defer conn.Close()
 	body := make([]byte, 16)
