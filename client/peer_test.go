@@ -19,7 +19,7 @@ import (
 // TestMain fails when a test leaves a goroutine of ours behind.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if left := leftOver(5 * time.Second); code == 0 && left != "" {
+	if left := leftOver(30 * time.Second); code == 0 && left != "" {
 		fmt.Fprintf(os.Stderr, "goroutines left over:\n%s\n", left)
 		code = 1
 	}

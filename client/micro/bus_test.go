@@ -20,7 +20,7 @@ import (
 	"github.com/edgebus-io/edgebus/subject"
 )
 
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // TestMain fails when a test leaves a goroutine of ours behind.
 func TestMain(m *testing.M) {
