@@ -92,6 +92,7 @@ func TestNoMoreThanTheWindowIsInFlight(t *testing.T) {
 // messageOf is the next message.
 func messageOf(w *wire) string {
 	w.t.Helper()
+	w.patient()
 	for {
 		op, err := w.next()
 		if err != nil {

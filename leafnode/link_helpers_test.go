@@ -260,10 +260,14 @@ type wire struct {
 }
 
 func newWire(t testing.TB, conn net.Conn) *wire {
-	conn.SetDeadline(time.Now().Add(patience))
 	t.Cleanup(func() { conn.Close() })
-	return &wire{t: t, conn: conn, in: bufio.NewReaderSize(conn, 64<<10), out: conn}
+	w := &wire{t: t, conn: conn, in: bufio.NewReaderSize(conn, 64<<10), out: conn}
+	w.patient()
+	return w
 }
+
+// patient begins the time anew that the other side has: for each thing that a test asks of it, and not for all.
+func (w *wire) patient() { w.conn.SetDeadline(time.Now().Add(patience)) }
 
 // goS2 is the switch to compression, both ways.
 func (w *wire) goS2() {
@@ -274,6 +278,7 @@ func (w *wire) goS2() {
 
 func (w *wire) say(text string) {
 	w.t.Helper()
+	w.patient()
 	if err := w.try(text); err != nil {
 		w.t.Fatal(err)
 	}
@@ -326,6 +331,7 @@ func (w *wire) next() (string, error) {
 // until reads operations up to one that begins with prefix, and returns that.
 func (w *wire) until(prefix string) string {
 	w.t.Helper()
+	w.patient()
 	for {
 		op, err := w.next()
 		if err != nil {
@@ -341,6 +347,7 @@ func (w *wire) until(prefix string) string {
 func (w *wire) wants(want ...string) {
 	w.t.Helper()
 	for _, text := range want {
+		w.patient()
 		op, err := w.next()
 		for err == nil && strings.HasPrefix(op, "LS+ $") {
 			op, err = w.next()
@@ -377,6 +384,7 @@ func (w *wire) settled() (ops []string) {
 // ended waits for the end of the connection and returns what came before.
 func (w *wire) ended() (ops []string) {
 	w.t.Helper()
+	w.patient()
 	for {
 		op, err := w.next()
 		if err != nil {

@@ -21,6 +21,7 @@ var flood = strings.Repeat("LS+ none.of.this.is.wanted.any.more\r\n", 60_000)
 func (w *wire) isRefused(more, want string) {
 	w.t.Helper()
 	sent := make(chan struct{})
+	w.patient()
 	go func() {
 		defer close(sent)
 		w.try(more)
