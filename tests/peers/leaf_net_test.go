@@ -163,7 +163,11 @@ func (n *node) text() string {
 	}
 	fmt.Fprintln(text, n.l.block)
 	if len(n.l.remotes) > 0 {
-		fmt.Fprintf(text, "remotes: [\n{\n%s\n}\n]\n", strings.Join(n.l.remotes, "\n}\n{\n"))
+		fmt.Fprintln(text, "remotes: [")
+		for _, each := range n.l.remotes {
+			fmt.Fprintf(text, "{\n%s\n%s\n}\n", each, patient(n.l.kind, each))
+		}
+		fmt.Fprintln(text, "]")
 	}
 	fmt.Fprintln(text, "}")
 	return text.String()
@@ -192,6 +196,15 @@ func remote(where string, lines ...string) string {
 		where = "nats-leaf://" + where
 	}
 	return fmt.Sprintf("url: %q\n", where) + strings.Join(lines, "\n")
+}
+
+// patient is the line of a remote that has a nats-server wait for its hub's INFO on a line or a machine that is
+// slow: by itself it waits for a second, and then dials anew. The old one knows no such line.
+func patient(kind process.Kind, remote string) string {
+	if kind != process.Reference || strings.Contains(remote, "first_info_timeout") {
+		return ""
+	}
+	return "first_info_timeout: \"10s\""
 }
 
 // link starts a hub and a leaf of it.
