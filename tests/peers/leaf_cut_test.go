@@ -222,14 +222,16 @@ func leafIsBackSoonAfterAnOutage(t *testing.T) {
 			}
 			pauses = append(pauses, at.Sub(since).Round(time.Millisecond))
 		}
-		// A second, 50 % more or less, for a minute; then up to 30 s. A nats-server takes one to two seconds.
+		// A second, 50 % more or less, for a minute; then up to 30 s. A nats-server takes one to two seconds. Where
+		// other tests run beside this one an attempt may come late.
 		shortest, longest := 450*time.Millisecond, 2500*time.Millisecond
+		late := inForm(2*longest, 0)
 		hasty := 0 // a machine that stands still for a moment shows an attempt late, and the next one soon after it
 		for i, pause := range pauses {
 			if pause < shortest {
 				hasty++
 			}
-			if late := tries[i].Sub(began) > time.Minute; !late && pause > longest || pause > 47*time.Second {
+			if tries[i].Sub(began) < time.Minute && pause > longest+late || pause > 47*time.Second {
 				t.Errorf("pause %d of %v", i, pauses)
 				break
 			}
@@ -237,13 +239,13 @@ func leafIsBackSoonAfterAnOutage(t *testing.T) {
 		if hasty > 1+len(pauses)/100 {
 			t.Errorf("%d of %v are short", hasty, pauses)
 		}
-		if len(tries) < int(min(outage, time.Minute)/longest) {
+		if len(tries) < int(min(outage, time.Minute)/(longest+late/2)) {
 			t.Errorf("only %d attempts: %v", len(tries), pauses)
 		}
 		if p.leaf == process.Edgebus && long() && len(tries) > 160 {
 			t.Errorf("%d attempts in %v", len(tries), outage)
 		}
-		limit := inForm(longest, 47*time.Second) + 2*time.Second
+		limit := inForm(patience, 49*time.Second)
 		process.Eventually(t, limit, "the link is back", func() bool { return hub.links(t).Count == 1 })
 		agree(t, h, l)
 	})
@@ -254,16 +256,23 @@ func reconnectIsAFixedTime(t *testing.T) {
 	sideBySide(t, func(p pair) bool { return p.leaf != process.Old }, func(t *testing.T, p pair) {
 		hub, between := layout{kind: p.hub}.startBehind(t, weather{})
 		between.set(func(l *line) { l.refuses = true })
-		const every = 400 * time.Millisecond
+		const every, early = 400 * time.Millisecond, 20 * time.Millisecond
 		leaf := layout{kind: p.leaf, block: `reconnect: "400ms"`, remotes: []string{remote(between.addr)}}.start(t)
 		process.Eventually(t, patience, "ten attempts", func() bool { return len(between.tries()) > 10 })
 		tries := between.tries()
+		// An attempt that a busy machine shows late makes the pause behind it short, and none before it.
+		hasty := 0
+		var pauses []time.Duration
 		for i, at := range tries[1:] {
-			if pause := at.Sub(tries[i]); pause < every-20*time.Millisecond {
-				t.Errorf("pause %d is %v", i, pause)
+			pause := at.Sub(tries[i])
+			if pauses = append(pauses, pause); pause < every-early && (i == 0 || pause+pauses[i-1] < 2*(every-early)) {
+				hasty++
 			}
 		}
-		if mean := tries[len(tries)-1].Sub(tries[0]) / time.Duration(len(tries)-1); mean > 2*every+every/2 {
+		if hasty > 1 {
+			t.Errorf("%d of %v are short", hasty, pauses)
+		}
+		if mean := tries[len(tries)-1].Sub(tries[0]) / time.Duration(len(tries)-1); mean < every-2*early || mean > 2*every+every/2 {
 			t.Errorf("%v from one attempt to the next", mean)
 		}
 		between.set(func(l *line) { l.refuses = false })

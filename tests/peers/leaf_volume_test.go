@@ -65,7 +65,8 @@ func mode(word string) string {
 	return "compression: " + word + "\n"
 }
 
-// A gateway's 20,000 subscriptions reach the hub within 5 s of the link, and of every one after it.
+// A gateway's 20,000 subscriptions reach the hub within 5 s of the link, and of every one after it; later where
+// the machine is busy with other tests.
 func TestHubLearnsOf20000SubscriptionsInTime(t *testing.T) {
 	onPairs(t, nil, func(t *testing.T, p pair) {
 		const count = 20_000
@@ -89,7 +90,7 @@ func TestHubLearnsOf20000SubscriptionsInTime(t *testing.T) {
 		process.Eventually(t, 2*patience, "a new link", func() bool { return hub.links(t).Count == 1 && len(between.tries()) > dialled })
 		again := hub.awaitWishes(t, count, began)
 		t.Logf("%v, and %v after a cut", learnt, again)
-		if limit := 5 * time.Second; learnt > limit || again > limit {
+		if limit := inForm(2*patience, 5*time.Second); learnt > limit || again > limit {
 			t.Errorf("it took %v, and %v after a cut", learnt, again)
 		}
 		got := hub.interest(t, "plant.")
@@ -141,7 +142,7 @@ func TestManyLeavesShareOneHub(t *testing.T) {
 			})
 			for i := range count {
 				process.Eventually(t, patience, "an answer of its own", func() bool {
-					m, err := h.Request(fmt.Sprintf("for.%d", i), nil, patience)
+					m, err := h.Request(fmt.Sprintf("for.%d", i), nil, 2*time.Second)
 					return err == nil && string(m.Data) == fmt.Sprintf("for.%d", i)
 				})
 			}
