@@ -104,7 +104,7 @@ func TestBcryptPassword(t *testing.T) {
 
 func refused(t *testing.T, s *process.Server, options ...nats.Option) {
 	t.Helper()
-	nc, err := nats.Connect(s.URL(), options...)
+	nc, err := nats.Connect(s.URL(), append([]nats.Option{nats.Timeout(patience)}, options...)...)
 	if err == nil {
 		nc.Close()
 	}
