@@ -196,7 +196,7 @@ func TestOperatorCalloutUserExpires(t *testing.T) {
 func TestOperatorCalloutWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	b := newBranch(t, false)
-	b.top, b.limits = "authorization { "+authTimeout+" }\n", time.Second
+	b.top, b.limits = "authorization { "+authTimeout+" }\n", authTime
 	bearer := b.call.user("bearer", func(c *jwt.UserClaims) { c.BearerToken = true }).jwt
 	b.as = nil
 	attend(t, b.config(), b.office, func(d *desk) {

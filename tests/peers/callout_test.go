@@ -133,7 +133,7 @@ func TestCalloutAnswersThatDoNotOpen(t *testing.T) {
 				deny("answer of tomorrow", no, func(r *ruling) { r.answer.NotBefore = tomorrow })
 				deny("user who has expired", no, func(r *ruling) { r.user.Expires = yesterday })
 				deny("user of tomorrow", no, func(r *ruling) { r.user.NotBefore = tomorrow })
-				deny("time of day", no, func(r *ruling) { r.user.Times = []jwt.TimeRange{hours(2)}; r.user.Locale = "UTC" })
+				deny("time of day", no, func(r *ruling) { r.user.Times = []jwt.TimeRange{hours(time.UTC, 2)}; r.user.Locale = "UTC" })
 				deny("account that there is not", no, inAccount("NONE"))
 				deny("no account", no, inAccount(""))
 				deny("the issuer's account", no, func(r *ruling) { r.user.IssuerAccount = r.request.Subject })
@@ -281,27 +281,30 @@ func TestCalloutIsAskedAboutSomeAccounts(t *testing.T) {
 	})
 }
 
-const authTimeout = "timeout: 1"
+const (
+	authTimeout = "timeout: 3"
+	authTime    = 3 * time.Second // the same
+)
 
 func TestCalloutWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFrame(false)
-	f.more, f.limits = authTimeout, time.Second
+	f.more, f.limits = authTimeout, authTime
 	attend(t, f.config(), f.office, func(d *desk) {
 		const hello = `{"user":"meter","pass":"secret"}`
 		d.wire("slow", hello, func(r *ruling) { r.late = 300 * time.Millisecond })
 		begin := time.Now()
-		d.wire("too slow", hello, func(r *ruling) { r.late = 1500 * time.Millisecond })
-		if after := time.Since(begin); after < 800*time.Millisecond || after > patience/2 {
-			d.Errorf("it took %v, and the timeout is a second", after)
+		d.wire("too slow", hello, func(r *ruling) { r.late = authTime + 500*time.Millisecond })
+		if after := time.Since(begin); after < authTime-200*time.Millisecond || after > authTime+patience/2 {
+			d.Errorf("it took %v, and the timeout is %v", after, authTime)
 		}
 	})
 	f.as = nil
 	attend(t, f.config(), f.office, func(d *desk) {
 		begin := time.Now()
 		d.wire("nobody there", `{"user":"meter","pass":"secret"}`, nil)
-		if after := time.Since(begin); after < 800*time.Millisecond || after > patience/2 {
-			d.Errorf("it took %v, and the timeout is a second", after)
+		if after := time.Since(begin); after < authTime-200*time.Millisecond || after > authTime+patience/2 {
+			d.Errorf("it took %v, and the timeout is %v", after, authTime)
 		}
 		d.wire("the desk itself", `{"user":"desk","pass":"d"}`, nil)
 		d.enter("user desk d")
@@ -312,7 +315,7 @@ func TestCalloutWithoutAnAnswer(t *testing.T) {
 func TestClientsComeBackWhenTheDeskDoes(t *testing.T) {
 	t.Parallel()
 	f := newFrame(false)
-	f.more, f.limits = authTimeout, time.Second
+	f.more, f.limits = "timeout: 1", time.Second
 	as := f.as
 	f.as = nil
 	attend(t, f.config(), f.office, func(d *desk) {

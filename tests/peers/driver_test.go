@@ -250,7 +250,9 @@ func (p *play) connect(settings ...string) string {
 	p.Helper()
 	p.must("fresh")
 	for _, each := range settings {
-		p.must("set %s", each)
+		if each != soon || p.library == "nats.js" {
+			p.must("set %s", each)
+		}
 	}
 	class, _, _ := strings.Cut(p.note(p.do("connect")), " | ")
 	return class

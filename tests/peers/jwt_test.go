@@ -238,6 +238,7 @@ func TestUserExpiresWhileConnected(t *testing.T) {
 	r := newRealm()
 	system, a := r.account("SYS"), r.account("A")
 	tell(t, r.trust(system)+r.preload(), func(p *play) {
+		p.must("fresh") // the client's program has started
 		end := time.Now().Add(brief)
 		file := a.user("brief", func(c *jwt.UserClaims) { c.Expires = end.Unix() }).creds(p.T)
 		// Those who may reconnect do so as long as the last second has not passed.

@@ -113,7 +113,7 @@ func TestShutdownIsOrderly(t *testing.T) {
 }
 
 func TestLameDuck(t *testing.T) {
-	onEach(t, "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"1s\"", func(t *testing.T, s *process.Server) {
+	onEach(t, "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"5s\"", func(t *testing.T, s *process.Server) {
 		told, gone := make(chan bool, 1), make(chan error, 1)
 		nc := connect(t, s, nats.NoReconnect(),
 			nats.LameDuckModeHandler(func(*nats.Conn) { told <- true }),

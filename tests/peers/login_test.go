@@ -120,8 +120,8 @@ func TestLoginByJWT(t *testing.T) {
 		"connection type allowed":                token(a, func(c *jwt.UserClaims) { c.AllowedConnectionTypes.Add("STANDARD") }),
 		"network not allowed":                    token(a, func(c *jwt.UserClaims) { c.Src.Add("192.0.2.0/24") }),
 		"network allowed":                        token(a, func(c *jwt.UserClaims) { c.Src.Add("127.0.0.0/8") }),
-		"time of day not allowed":                token(a, func(c *jwt.UserClaims) { c.Times = []jwt.TimeRange{hours(2)} }),
-		"time of day allowed":                    token(a, func(c *jwt.UserClaims) { c.Times = []jwt.TimeRange{hours(-1)}; c.Locale = "UTC" }),
+		"time of day not allowed":                token(a, func(c *jwt.UserClaims) { c.Times = []jwt.TimeRange{hours(time.Local, 2)} }),
+		"time of day allowed":                    token(a, func(c *jwt.UserClaims) { c.Times = []jwt.TimeRange{hours(time.UTC, -1)}; c.Locale = "UTC" }),
 	}
 	tell(t, r.trust(system)+r.preload(), func(p *play) {
 		p.login("creds file", "connected", "creds "+files["ann"])
@@ -150,12 +150,13 @@ func TestLoginByJWT(t *testing.T) {
 	})
 }
 
-// soon is for a login that the server ends without a word: nats.js notices by the time that passes.
+// soon is for a login that the server ends without a word: nats.js notices by the time that passes. The others
+// hear of it, and get the time that they need.
 const soon = "patience 2000"
 
 // hours is a range of two hours that begins in so many, on a clock that wraps at midnight.
-func hours(from int) jwt.TimeRange {
-	begin := time.Now().UTC().Add(time.Duration(from) * time.Hour)
+func hours(in *time.Location, from int) jwt.TimeRange {
+	begin := time.Now().In(in).Add(time.Duration(from) * time.Hour)
 	end := begin.Add(2 * time.Hour)
 	return jwt.TimeRange{Start: begin.Format(time.TimeOnly), End: end.Format(time.TimeOnly)}
 }

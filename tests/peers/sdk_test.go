@@ -121,7 +121,7 @@ func TestSDKAsksAndAnswers(t *testing.T) {
 			t.Errorf("answers %v", seen)
 		}
 		n := 0
-		for _, err := range ours.RequestMany(sdkSoon(t), &client.Msg{Subject: "who"}, client.Replies{Gap: time.Second}) {
+		for _, err := range ours.RequestMany(sdkSoon(t), &client.Msg{Subject: "who"}, client.Replies{Gap: 3 * time.Second}) {
 			if err != nil {
 				t.Fatal(err)
 			}
