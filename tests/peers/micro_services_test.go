@@ -181,6 +181,17 @@ func TestMicroServicesOfBothLibrariesLookAlike(t *testing.T) {
 				}
 			}
 		}
+		// A request counts when its handler has returned, which it does after it has answered.
+		process.Eventually(t, patience, "all requests are counted", func() bool {
+			counted := 0
+			for _, each := range edge.Stats().Endpoints {
+				counted += int(each.Requests)
+			}
+			for _, each := range other.Stats().Endpoints {
+				counted += int(each.NumRequests)
+			}
+			return counted == 8
+		})
 		ids := []string{edge.ID(), other.Info().ID}
 		slices.Sort(ids)
 		for _, verb := range []natsmicro.Verb{natsmicro.PingVerb, natsmicro.InfoVerb, natsmicro.StatsVerb} {
@@ -272,8 +283,11 @@ func TestMicroInstancesOfBothLibrariesShareTheWork(t *testing.T) {
 		if by["edge"] < 10 || by["other"] < 10 || by["edge"]+by["other"] != jobs+2 {
 			t.Errorf("answered by %v", by)
 		}
-		stats := edge.Stats()
-		if got := stats.Endpoints[0].Requests + other.Stats().Endpoints[0].NumRequests; got != jobs {
+		// A job counts when its handler has returned, which it does after it has answered.
+		process.Eventually(t, patience, fmt.Sprintf("the two have counted %d jobs", jobs), func() bool {
+			return edge.Stats().Endpoints[0].Requests+other.Stats().Endpoints[0].NumRequests >= jobs
+		})
+		if got := edge.Stats().Endpoints[0].Requests + other.Stats().Endpoints[0].NumRequests; got != jobs {
 			t.Errorf("the two counted %d of %d jobs", got, jobs)
 		}
 	})
