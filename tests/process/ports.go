@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -28,6 +29,10 @@ var claim struct {
 // FreePort is a port at which nobody listens, and nobody of these tests will begin to.
 func FreePort(t testing.TB) int {
 	t.Helper()
+	if runtime.GOOS == "linux" { // where listening needs no such lock of its own
+		syscall.ForkLock.RLock() // no program that is just started may have the listener
+		defer syscall.ForkLock.RUnlock()
+	}
 	ln := ListenFree(t)
 	ln.Close()
 	return ln.Addr().(*net.TCPAddr).Port

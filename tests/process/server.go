@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	startPatience = 20 * time.Second // a cold binary on a busy machine
+	startPatience = time.Minute      // a cold binary on a busy machine, and perhaps an emulated one
+	greetPatience = 10 * time.Second // from its listening to its INFO
 	stopPatience  = 20 * time.Second
 	pollInterval  = 2 * time.Millisecond
 	keptLog       = 256 << 10 // bytes of a server's log that are kept: the newest
@@ -153,7 +154,7 @@ func (s *Server) greets() bool {
 		return false
 	}
 	defer conn.Close()
-	conn.SetReadDeadline(time.Now().Add(time.Second))
+	conn.SetReadDeadline(time.Now().Add(greetPatience))
 	in := bufio.NewReader(conn)
 	line, err := in.ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "INFO {") {
