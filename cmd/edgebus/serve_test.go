@@ -3,12 +3,14 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestCommandLine(t *testing.T) {
@@ -149,6 +151,18 @@ func TestLameDuckWithClientsEndsAtOnceOnASecondWord(t *testing.T) {
 	sub := start(t, edgebusBinary, "", nil, "sub", "a", "-s", b.url).until("Subscribing on a")
 	b.cmd.Process.Signal(syscall.SIGUSR2)
 	b.until("lame duck")
+	for { // it says so, and closes them then
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "nats://"))
+		if err != nil {
+			break
+		}
+		conn.Close()
+		select {
+		case <-b.ended:
+			t.Fatal(b.wait())
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
 	step{name: "doors are closed", args: []string{"pub", "a", "x", "-s", b.url, "--timeout", "1s"}, code: 1, stderr: "edgebus: .*connection refused; is the bus running there\\?.*"}.run(t, "")
 	b.cmd.Process.Signal(os.Interrupt)
 	if r := b.wait(); r.code != 0 {
@@ -244,6 +258,7 @@ func TestSingleUserAndTokenOnTheCommandLine(t *testing.T) {
 
 func TestOptionsWithoutEffectAreWarnedOf(t *testing.T) {
 	b := startBus(t, "--cluster", "nats://127.0.0.1:6222", "-routes", "nats://127.0.0.1:6223")
+	b.until("Server is ready") // its log comes here in its own time
 	for _, want := range []string{"[WRN] --cluster has no effect", "[WRN] --routes has no effect"} {
 		if log := b.stderr.String(); !strings.Contains(log, want) {
 			t.Errorf("no %q in\n%s", want, log)
@@ -278,9 +293,24 @@ func TestPortInUseSaysWhatToTry(t *testing.T) {
 	}
 }
 
+// ownPort is a free port of those that the system gives to nobody, so that it is free again while its server is away.
+func ownPort(t *testing.T) string {
+	t.Helper()
+	const first, count = 10_000, 10_000 // below those of tests/process
+	for i := range count {
+		port := strconv.Itoa(first + (os.Getpid()+i)%count)
+		if ln, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			ln.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
 func TestSubscriberSaysOnceThatTheBusIsAway(t *testing.T) {
-	b := startBus(t)
-	port := b.url[strings.LastIndexByte(b.url, ':')+1:]
+	port := ownPort(t)
+	b := startBus(t, "-p", port)
 	sub := start(t, edgebusBinary, "", nil, "sub", "a", "-s", b.url, "--count", "1").until("Subscribing on a")
 	b.cmd.Process.Signal(os.Interrupt)
 	b.wait()

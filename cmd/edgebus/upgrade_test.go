@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,6 +77,22 @@ func TestUpgradeHandsOverEverything(t *testing.T) {
 	sub.until("hello")
 	if content, err := os.ReadFile(f.pid); err != nil || string(content) != strconv.Itoa(after.PID) {
 		t.Errorf("the old server has taken the pid file with it: %q, %v", content, err)
+	}
+	// Who has published is gone when the server has noticed.
+	for deadline := time.Now().Add(patience); ; <-time.After(2 * time.Millisecond) {
+		var page struct{ Connections int }
+		answer, err := http.Get(after.Monitoring[0] + "/varz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = json.NewDecoder(answer.Body).Decode(&page)
+		answer.Body.Close()
+		if page.Connections == 1 {
+			break
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("%d clients are there, want the one that listens: %v", page.Connections, err)
+		}
 	}
 	// And once more, by the program's own word: what it was handed it can hand on.
 	step{name: "again", args: []string{"upgrade", "--control", f.socket, "--json"}, stdout: `\{"pid":\d+,"version":"v1\.2\.3","before":"v1\.2\.3","clients":1\}` + "\n"}.run(t, "")
