@@ -40,9 +40,10 @@ system_account: SYS`
 	for _, own := range []bool{false, true} {
 		heard := map[process.Kind][2][]string{}
 		for _, kind := range []process.Kind{process.Reference, process.Edgebus} {
-			hub := layout{kind: kind, hub: true, name: "hub", config: accounts}
+			// Who is late to log in would be refused, and come again.
+			hub := layout{kind: kind, hub: true, name: "hub", config: accounts, block: "authorization { timeout: 10 }"}
 			if own {
-				hub.block = "authorization { users: [ { user: edge, password: p, account: A } ] }"
+				hub.block = "authorization { timeout: 10, users: [ { user: edge, password: p, account: A } ] }"
 			}
 			// Both are listened to before anybody is at the address between them.
 			between := address(process.FreePort(t))
