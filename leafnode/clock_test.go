@@ -49,7 +49,11 @@ func TestALinkComesUpSoonAfterTheClockIsSet(t *testing.T) {
 	}
 
 	// Whatever the clock does then is nothing to a link that is up.
-	before := edge.state()
+	var before RemoteSnapshot
+	eventually(t, "the remote says that it is up", func() bool {
+		before = edge.state()
+		return before.Up
+	})
 	for _, year := range []int{1970, 2099, 2038} {
 		clock.set(time.Date(year, 2, 3, 4, 5, 6, 0, time.UTC))
 		near, far, subject := hub.newClient(""), edge.newClient(""), fmt.Sprintf("a.%d", year)
