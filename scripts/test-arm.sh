@@ -121,6 +121,9 @@ run_peers() {
 		-run "^($tests)\$" -skip '^TestRefusedLeafEntersOnceTheHubIsPutRight$|/^nats-server$' ./...
 }
 
+if [ $peers = yes ] && ! tests/peers/install.sh; then
+	leave_out "some of the peers" "tests/peers/install.sh could not bring all of them; it says which above"
+fi
 for target in "${targets[@]}"; do
 	if ! qemu=$(emulator "$target"); then
 		leave_out "tests on $target" "no qemu-user here (Debian: apt-get install qemu-user-static)"
