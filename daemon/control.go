@@ -65,6 +65,9 @@ type control struct {
 	room chan struct{} // for calls
 	ops  map[string]func(json.RawMessage) (any, error)
 
+	ending context.Context // over when the server ends: nobody who is silent then is waited for
+	end    context.CancelFunc
+
 	doors, calls sync.WaitGroup // who accepts; who is answered
 
 	mu       sync.Mutex
@@ -96,7 +99,9 @@ func (d *Daemon) listenControl() error {
 	if err != nil {
 		return fail(err)
 	}
-	d.control = &control{path: path, room: make(chan struct{}, controlCalls), ops: d.controls(), made: made, listener: listener}
+	c := &control{path: path, room: make(chan struct{}, controlCalls), ops: d.controls(), made: made, listener: listener}
+	c.ending, c.end = context.WithCancel(context.Background())
+	d.control = c
 	return nil
 }
 
@@ -142,7 +147,7 @@ func (c *control) serve(listener net.Listener, logger *slog.Logger) {
 		if err == nil {
 			c.calls.Go(func() {
 				defer func() { <-c.room }()
-				answerControl(conn, c.ops)
+				c.answer(conn)
 			})
 			continue
 		}
@@ -177,11 +182,13 @@ func (d *Daemon) renewControl() error {
 	return nil
 }
 
-// answerControl is one connection of the socket.
-func answerControl(conn net.Conn, ops map[string]func(json.RawMessage) (any, error)) {
+// answer is one connection of the socket.
+func (c *control) answer(conn net.Conn) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(controlPatience))
-	result, err := obeyControl(conn, ops)
+	heard := context.AfterFunc(c.ending, func() { conn.SetReadDeadline(time.Now()) })
+	result, err := obeyControl(conn, c.ops)
+	heard()
 	reply := controlReply{OK: err == nil, Result: result}
 	if err != nil {
 		reply.Error = err.Error()
@@ -225,6 +232,7 @@ func (d *Daemon) closeControl() error {
 	}
 	err := c.listener.Close()
 	c.mu.Unlock()
+	c.end()
 	c.doors.Wait()
 	c.calls.Wait()
 	return err

@@ -44,6 +44,26 @@ func TestControlSocketIsItsOwnersAloneAndGoesWithTheServer(t *testing.T) {
 	}
 }
 
+// Whoever has connected and says nothing holds the end up for no longer than anybody else.
+func TestServerDoesNotWaitForSilenceOnTheControlSocket(t *testing.T) {
+	path := socketPath(t)
+	r := mustRun(t, Options{ControlSocket: path})
+	began := time.Now()
+	silent, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	// Connections are taken in turn: the first one has been when the second is answered.
+	if _, err := Control(t.Context(), path, "stop", nil); err != nil {
+		t.Fatal(err)
+	}
+	r.mustEnd(t)
+	if took := time.Since(began); took >= controlPatience {
+		t.Errorf("the end took %v", took)
+	}
+}
+
 func TestControlAnswersOneLineWithOneLine(t *testing.T) {
 	path := socketPath(t)
 	mustRun(t, Options{ControlSocket: path})
