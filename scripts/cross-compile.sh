@@ -15,10 +15,11 @@ all=(linux-armv5 linux-armv6 linux-armv7 linux-arm64 linux-amd64 linux-386 linux
 	darwin-arm64 darwin-amd64 windows-amd64 windows-arm64 freebsd-amd64)
 
 # A gateway's flash is small: a binary that passes this is a decision, not an accident. Other code than
-# ARM's is longer, and longest that of MIPS without a unit for floating point.
+# ARM's is longer, and longest that of MIPS without a unit for floating point: by 14 %.
 max_bytes() {
 	case $1 in
 	linux-arm*) echo "${MAX_BYTES:-10500000}" ;;
+	linux-mipsle) echo "${MAX_BYTES:-12000000}" ;; # 1.14 times ARM's
 	*) echo "${MAX_BYTES:-11500000}" ;;
 	esac
 }
