@@ -11,6 +11,11 @@ cd "$(dirname "$0")/.."
 command -v go >/dev/null || { echo "check: needs Go, the version in go.mod or newer" >&2; exit 1; }
 mkdir -p build
 
+# How many packages, or tests of the peers, run at once. Most of their time is spent waiting for servers, so that
+# two processors are idle for more than half of it with one for each.
+processors=$(getconf _NPROCESSORS_ONLN)
+at_once=$((processors > 4 ? processors : 4))
+
 # builds compiles everything for systems other than this one, `make test-long` for all of a release. For ARM
 # with the tests, where a number that is too large for 32 bits is found, and a binary that must keep to its size.
 builds() {
@@ -31,7 +36,7 @@ raced() {
 	local packages
 	packages=$(meeting) || return 1
 	# shellcheck disable=SC2086 # one word a package
-	CGO_ENABLED=1 told race.log -race -timeout 8m $packages
+	CGO_ENABLED=1 told race.log -race -p "$at_once" -timeout 8m $packages
 }
 
 # The race detector is the only thing here that needs a C compiler.
@@ -50,7 +55,7 @@ other_modules() {
 }
 
 peers() {
-	(cd tests/peers && go vet ./...) && told peers.log -C tests/peers -count=1 -timeout 8m ./...
+	(cd tests/peers && go vet ./...) && told peers.log -C tests/peers -count=1 -parallel "$at_once" -timeout 8m ./...
 }
 
 step "gofmt, vet, tidy" scripts/lint.sh
@@ -62,7 +67,7 @@ fi
 beside "builds for linux/arm v6, windows/amd64 and darwin/arm64" builds
 # By number and not by time: a busy machine that stops late is taken for a finding.
 beside "some inputs for each fuzz target" env FUZZTIME="${FUZZTIME:-3000x}" scripts/fuzz.sh
-step "tests" told tests.log -timeout 8m ./...
+step "tests" told tests.log -p "$at_once" -timeout 8m ./...
 if compiler; then
 	step "tests under the race detector" raced
 else
