@@ -60,6 +60,7 @@ func (f *upgradedUp) ends() result {
 }
 
 func TestUpInTheForegroundStaysAfterAnUpgradeAndHandsSignalsOn(t *testing.T) {
+	t.Parallel()
 	f := startUpgraded(t).waits()
 	select {
 	case <-f.ended:
@@ -75,6 +76,7 @@ func TestUpInTheForegroundStaysAfterAnUpgradeAndHandsSignalsOn(t *testing.T) {
 }
 
 func TestUpInTheForegroundEndsAsTheNewServerDoes(t *testing.T) {
+	t.Parallel()
 	f := startUpgraded(t).waits()
 	syscall.Kill(f.serving, syscall.SIGKILL)
 	if r := f.ends(); r.code != exitFailed || !matches(`.*edgebus: process \d+, which served in this one's place, has ended: signal: killed\n`, r.stderr) {
@@ -87,6 +89,7 @@ func TestUpInTheForegroundFollowsASecondUpgrade(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("NO way here to wait for the child of a child")
 	}
+	t.Parallel()
 	f := startUpgraded(t).waits()
 	first := f.serving
 	f.upgrade()
@@ -102,6 +105,7 @@ func TestUpInTheForegroundFollowsASecondUpgrade(t *testing.T) {
 }
 
 func TestDownEndsWhatAnUpInTheForegroundFollows(t *testing.T) {
+	t.Parallel()
 	f := startUpgraded(t).waits()
 	step{name: "down", args: []string{"down", "--dir", f.dir}, stdout: "edgebus is down\n"}.run(t, "")
 	if r := f.ends(); r.code != 0 {

@@ -56,6 +56,7 @@ func (f *field) status() (status daemon.Status, err error) {
 }
 
 func TestUpgradeHandsOverEverything(t *testing.T) {
+	t.Parallel()
 	f := startField(t, "")
 	first := f.cmd.Process.Pid
 	before, err := f.status()
@@ -179,6 +180,7 @@ func TestUpgradeThatFailsAtTheEndIsUndone(t *testing.T) {
 
 // The service belongs to the new process from when it is ready, and the old one has nothing to say any more.
 func TestSupervisorFollowsAnUpgrade(t *testing.T) {
+	t.Parallel()
 	notify := filepath.Join(filepath.Dir(socketPath(t)), "n")
 	heard, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify, Net: "unixgram"})
 	if err != nil {
@@ -261,6 +263,7 @@ func TestStopEndsAnUpgradeThatHangs(t *testing.T) {
 
 // Leaves find the new server where the old one was, and the hub has it in the old one's place.
 func TestLinksFollowAnUpgrade(t *testing.T) {
+	t.Parallel()
 	hub := startField(t, "server_name: hub\nleafnodes { listen: \"127.0.0.1:-1\" }\n")
 	above, err := hub.status()
 	if err != nil {
