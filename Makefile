@@ -21,7 +21,7 @@ test: ## everything that must hold, with other people's clients; under 12 minute
 	@./scripts/check.sh
 
 test-short: ## the inner loop: unit tests without the slow ones; under a minute
-	$(GO) test -short $$($(GO) list ./... | grep -v /tests/)
+	$(GO) test -short -p "$$(./scripts/at-once.sh)" $$($(GO) list ./... | grep -v /tests/)
 
 test-long: ## the tests many times, long fuzzing, every ARM: hours (REPEAT=20 FUZZTIME=10m)
 	@./scripts/test-long.sh

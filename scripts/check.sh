@@ -11,10 +11,7 @@ cd "$(dirname "$0")/.."
 command -v go >/dev/null || { echo "check: needs Go, the version in go.mod or newer" >&2; exit 1; }
 mkdir -p build
 
-# How many packages, or tests of the peers, run at once. Most of their time is spent waiting for servers, so that
-# two processors are idle for more than half of it with one for each.
-processors=$(getconf _NPROCESSORS_ONLN)
-at_once=$((processors > 4 ? processors : 4))
+at_once=$(scripts/at-once.sh)
 
 # builds compiles everything for systems other than this one, `make test-long` for all of a release. For ARM
 # with the tests, where a number that is too large for 32 bits is found, and a binary that must keep to its size.
