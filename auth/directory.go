@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -141,6 +142,26 @@ func (d *Directory) HasPlaintext() bool {
 		}
 	}
 	return false
+}
+
+// WithoutPassword returns the names of users who come in by their name alone, sorted. Whom no_auth_user names is
+// not among them, as everybody is meant to come in as him, nor who has to show a certificate.
+func (d *Directory) WithoutPassword() (names []string) {
+	bare := func(e *entry) bool {
+		return !e.stranger && !e.proxied && e != d.guest && e.secret.configured == ""
+	}
+	if d.single != nil && !d.byToken && bare(d.single) {
+		names = append(names, cut(d.single.identity.User))
+	}
+	if d.mapped || d.mapsLeaves {
+		return names
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.users)) {
+		if bare(d.users[name]) {
+			names = append(names, cut(name))
+		}
+	}
+	return names
 }
 
 // Wanted says in words what clients have to bring, for the log of whoever gives it to them.

@@ -35,13 +35,9 @@ func (d *Daemon) listenLeaf() error {
 	if o.Port == 0 {
 		return nil
 	}
-	host := o.Host
-	if host == "" {
-		host = anyHost
-		if d.options.unguarded() && !knowsPeers(o.TLS) && !d.options.NATSServerDefaults && !o.Auth.hasUsers() {
-			host = loopbackHost
-			d.logger.Info("Only this machine can join as a leaf, because no authorization is configured: add leafnodes.authorization, or a host to leafnodes.listen")
-		}
+	host := d.options.leafHost()
+	if o.Host == "" && host == loopbackHost {
+		d.logger.Info("Only this machine can join as a leaf, because no authorization is configured: add leafnodes.authorization, or a host to leafnodes.listen")
 	}
 	ln, err := d.openDoor(doorLeafnodes, host, o.Port)
 	if err != nil {
@@ -54,6 +50,9 @@ func (d *Daemon) listenLeaf() error {
 		shown = net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 	}
 	d.logger.Info("Listening for leafnode connections on " + shown)
+	if warning := d.options.unguardedLeaf(); warning != "" {
+		d.logger.Warn(warning)
+	}
 	return nil
 }
 

@@ -40,8 +40,8 @@ func (d *Daemon) listenMonitor() error {
 	d.monitor.Store(monitor.New(d.monitorOptions, pages{d}.table()))
 	d.monitorListener, d.sockets = ln, append(d.sockets, socket{doorMonitoring, ln})
 	d.logger.Info("Starting " + scheme + " monitor on " + ln.Addr().String())
-	if secure == nil && o.User == "" && !isLoopback(host) {
-		d.logger.Warn("anybody who reaches " + ln.Addr().String() + " sees who is connected: set http_user and http_password, or listen on 127.0.0.1")
+	if warning := d.options.openPages(host, at); warning != "" {
+		d.logger.Warn(warning)
 	}
 	return nil
 }

@@ -133,6 +133,9 @@ func (d *Daemon) stop() error {
 	return errors.Join(errs...)
 }
 
+// plaintextPasswords is in nats-server's words.
+const plaintextPasswords = "Plaintext passwords detected, use nkeys or bcrypt"
+
 // announce writes the head of the log, as nats-server does.
 func (d *Daemon) announce() error {
 	o := &d.options
@@ -151,7 +154,10 @@ func (d *Daemon) announce() error {
 		d.logger.Info("  Config:   " + config)
 	}
 	if d.directory.HasPlaintext() {
-		d.logger.Warn("Plaintext passwords detected, use nkeys or bcrypt")
+		d.logger.Warn(plaintextPasswords)
+	}
+	if warning := nameless(d.directory.WithoutPassword()); warning != "" {
+		d.logger.Warn(warning)
 	}
 	for _, warning := range d.warnings {
 		d.logger.Warn(warning)

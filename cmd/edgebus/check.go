@@ -48,7 +48,7 @@ func (p *program) check(c *invocation) error {
 func (p *program) checkAll(c *invocation, w io.Writer, found *checkResult) error {
 	path := c.String("config")
 	if path != "" {
-		if err := p.checkFile(w, path, nil, c.Bool("strict"), found); err != nil {
+		if err := p.checkFile(w, path, nil, true, c.Bool("strict"), found); err != nil {
 			return err
 		}
 	}

@@ -168,7 +168,7 @@ func (e *examination) configuration() {
 		return
 	}
 	warnings := 0
-	for _, warning := range e.loaded.Warnings {
+	for _, warning := range slices.Concat(e.loaded.Warnings, e.loaded.Exposures()) {
 		if strings.Contains(warning.Text, "the certificate ") {
 			continue // certificates says it, with what is in the file
 		}

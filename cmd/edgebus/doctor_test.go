@@ -146,7 +146,7 @@ func TestDoctorNamesAWrongPassword(t *testing.T) {
 
 // What nobody has asked for is no finding against the server: neither in the summary nor in the exit code.
 func TestDoctorCountsWhatItHasSkippedForNothing(t *testing.T) {
-	_, path, ports := startServer(t, "authorization { user: ann, password: right }\n")
+	_, path, ports := startServer(t, `authorization { user: ann, password: "$2a$04$JV6pTzTDmdqJ8VQVB6uFG.VLNb0oA6bNCXQ0n1hXH7OYKYAIlVYm6" }`+"\n")
 	r := run(t, "", "doctor", "-c", path, "-s", ports["nats"][0])
 	if r.code != int(isWell) || !matches(`.*\nskipped: login: .* none were given\n  say --user and --password.*\nskipped: pages: .*the configuration names no port for them\n.*\n0 errors, 0 warnings, \d well, 2 skipped\n`, r.stdout) {
 		t.Error(r)

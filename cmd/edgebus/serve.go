@@ -105,7 +105,7 @@ func (p *program) serve(c *invocation) error {
 		if path == "" {
 			return errors.New("must specify [-c, --config] option to check configuration file syntax")
 		}
-		return p.checkFile(p.stderr, path, override(c), false, new(checkResult))
+		return p.checkFile(p.stderr, path, override(c), false, false, new(checkResult))
 	}
 	inheritance, err := daemon.Inherit()
 	if err != nil {
@@ -217,9 +217,13 @@ func setBool(c *invocation, name string, field *bool) {
 }
 
 // checkFile is -t and check: it loads a configuration and starts nothing. Warnings are no failure, since
-// the server starts with them and scripts ask -t whether it would, unless strict says so.
-func (p *program) checkFile(w io.Writer, path string, over func(*daemon.Options), strict bool, found *checkResult) error {
+// the server starts with them and scripts ask -t whether it would, unless strict says so. What is open to others is
+// for check alone: -t says what nats-server's says.
+func (p *program) checkFile(w io.Writer, path string, over func(*daemon.Options), exposures, strict bool, found *checkResult) error {
 	loaded, err := daemon.Load(path, over)
+	if err == nil && exposures {
+		loaded.Warnings = append(loaded.Warnings, loaded.Exposures()...)
+	}
 	found.note(path, loaded, err)
 	if err != nil {
 		return err

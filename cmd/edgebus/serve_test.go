@@ -86,6 +86,7 @@ func TestConfigurationIsTestedWithoutServing(t *testing.T) {
 	bad := file(t, "bad.conf", "port: 4333\nfoo_bar: 1\n")
 	warned := file(t, "warned.conf", "cluster { port: 6222 }\n")
 	both := file(t, "both.conf", "cluster { port: 6222 }\nfoo_bar: 1\n")
+	open := file(t, "open.conf", "\nhost: 0.0.0.0\n")
 	whole := file(t, "whole.conf", "cluster { port: 6222 }\nping_max: 1000\n")
 	steps := []step{
 		{name: "good", args: []string{"-t", "-c", good}, stderr: `edgebus: configuration file \S*good.conf is valid \(sha256:[0-9a-f]{64}\)` + "\n"},
@@ -100,6 +101,8 @@ func TestConfigurationIsTestedWithoutServing(t *testing.T) {
 		{name: "check bad", args: []string{"check", "-c", bad}, code: 1, stderr: `edgebus: \S*bad.conf:2:1: .*foo_bar.*`},
 		{name: "check warning", args: []string{"check", "-c", warned}, stdout: "edgebus: warning: .*is valid.*"},
 		{name: "check strictly", args: []string{"check", "-c", warned, "--strict"}, code: 1, stdout: "edgebus: warning: .*", stderr: ".*has warnings.*"},
+		{name: "check what is open", args: []string{"check", "-c", open, "--strict"}, code: 1, stdout: `edgebus: warning: \S*open.conf:2:1: anybody who reaches 0.0.0.0 may.*`, stderr: ".*has warnings.*"},
+		{name: "what is open is valid", args: []string{"-t", "-c", open}, stderr: `edgebus: configuration file \S* is valid \(\S*\)` + "\n"},
 		{name: "check nothing", args: []string{"check"}, code: 2, stderr: "edgebus: nothing to check; .*"},
 	}
 	for _, s := range steps {
