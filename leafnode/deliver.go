@@ -155,6 +155,13 @@ func (k *link) askFlush() {
 	}
 }
 
+// isBehind reports whether a link that is up has something that it has not handed to the kernel.
+func (k *link) isBehind() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.up && !k.over && (k.queue.msgs > 0 || k.conn.Pending() > 0)
+}
+
 // flushLocked hands to the connection what the window allows. Under mu.
 func (k *link) flushLocked() {
 	if !k.up || k.over {

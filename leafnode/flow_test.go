@@ -89,6 +89,43 @@ func TestNoMoreThanTheWindowIsInFlight(t *testing.T) {
 	})
 }
 
+// Nothing waits on a link for longer than the other side takes to receive it, so a stop loses none.
+func TestShutdownSendsWhatWaitsOnALink(t *testing.T) {
+	s := newSite(t, "site", nil)
+	s.hurry(func(set *settings) { set.drainFor = patience })
+	w := joinAsLeaf(t, s, leafConnect, false)
+	w.quiet = true // so that nothing is confirmed, and the window fills
+	w.say("LS+ a\r\n")
+	w.sync()
+	c := s.newClient("")
+	const messages = 300
+	payload := noise(1000)
+	for range messages {
+		c.publish("a", "", "", payload)
+	}
+	if s.links(1)[0].WaitingMsgs == 0 {
+		t.Fatal("nothing waits")
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.n.Shutdown(t.Context()) }()
+	eventually(t, "it has begun to stop", func() bool {
+		s.n.mu.Lock()
+		defer s.n.mu.Unlock()
+		return s.n.stopped
+	})
+	w.quiet = false
+	w.say(strings.Repeat("PONG\r\n", maxPings)) // those that it has not answered
+	got := 0
+	for _, op := range w.ended() {
+		if strings.HasPrefix(op, "LMSG a ") {
+			got++
+		}
+	}
+	if err := <-ended; err != nil || got != messages {
+		t.Errorf("%d of %d messages came: %v", got, messages, err)
+	}
+}
+
 // messageOf is the next message.
 func messageOf(w *wire) string {
 	w.t.Helper()

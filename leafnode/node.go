@@ -39,6 +39,7 @@ const (
 type settings struct {
 	Options
 	directory *auth.Directory // of leaves that join us
+	drainFor  time.Duration   // drainPatience, but in tests
 }
 
 // A Node is the leaf links of one server: those to its hubs, and those of the leaves that have joined it.
@@ -146,7 +147,7 @@ func newSettings(o Options, d *auth.Directory) (*settings, error) {
 			return nil, fmt.Errorf("%w: remotes %d: %w", ErrOptions, i+1, err)
 		}
 	}
-	return &settings{Options: o, directory: d}, nil
+	return &settings{Options: o, directory: d, drainFor: drainPatience}, nil
 }
 
 func isVersion(text string) bool {
@@ -223,10 +224,13 @@ func (n *Node) LameDuck() {
 	}
 }
 
-// LetGo closes the links that LameDuck has left.
+// LetGo closes the links that LameDuck has left, but for those on which something waits: they stay until
+// Shutdown.
 func (n *Node) LetGo() {
 	for _, k := range n.all() {
-		k.conn.Close(errShutdown)
+		if !k.isBehind() {
+			k.conn.Close(errShutdown)
+		}
 	}
 }
 
@@ -239,13 +243,37 @@ func (n *Node) Return() {
 	n.startLocked(n.settings.Load())
 }
 
-// Shutdown closes the doors and all links, and returns when they are gone, or with ctx.
+const (
+	// drainPatience bounds how long links may send what waits on them before they are closed. On a bad line it is
+	// not enough for much, and whoever stops a server waits for it.
+	drainPatience = 2 * time.Second
+	// drainReserve is left of a caller's time for what he has to end after us.
+	drainReserve = time.Second
+)
+
+// drain waits until nothing waits on any link, within its time.
+func (n *Node) drain(ctx context.Context) {
+	const again = 10 * time.Millisecond
+	until := time.Now().Add(n.settings.Load().drainFor)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-drainReserve).Before(until) {
+		until = deadline.Add(-drainReserve)
+	}
+	for slices.ContainsFunc(n.all(), (*link).isBehind) && time.Now().Before(until) && ctx.Err() == nil {
+		time.Sleep(again)
+	}
+}
+
+// Shutdown closes the doors, lets links send what waits on them, for 2 s at most, closes them, and returns when
+// they are gone, or with ctx.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.mu.Lock()
 	n.stopped = true
 	for d := range n.doors {
 		d.close()
 	}
+	n.mu.Unlock()
+	n.drain(ctx)
+	n.mu.Lock()
 	for _, r := range n.remotes {
 		r.stop(errShutdown)
 	}

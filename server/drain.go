@@ -25,19 +25,48 @@ func (s *Server) closeDoors() {
 	}
 }
 
-// Shutdown closes the listeners and then every client without a word, and waits until the last is
-// gone or ctx is over.
+const (
+	// drainPatience bounds how long a client that is to go may take what waits for it. One that takes nothing
+	// at all is closed by the engine after its WriteDeadline, if that comes first.
+	drainPatience = 8 * time.Second
+	// drainReserve is left of a caller's time for what it has to end after us.
+	drainReserve = 2 * time.Second
+)
+
+// Shutdown closes the listeners and then every client without a word, once it has taken what waits for it:
+// until 2 s before ctx's deadline, but no longer than 8 s. It returns when the last is gone, or ctx is over.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.closeDoors()
 	for _, c := range s.all() {
-		c.conn.Close(errShutdown)
+		c.retire()
 	}
 	return s.waitEmpty(ctx)
 }
 
-// waitEmpty waits for the last session's end. Clients that were accepted meanwhile are closed too.
+// retire has a client go once it has taken what waits for it. Anyone.
+func (s *session) retire() { s.conn.Post(func(*engine.Loop) { s.doRetire() }) }
+
+// doRetire ends the client's part in everything: it is not listened to any more, and gets no message that is
+// published from now on. waitEmpty closes it.
+func (s *session) doRetire() {
+	switch {
+	case s.is(isOver):
+	case s.peer == nil || s.conn.Pending() == 0:
+		s.end(errShutdown)
+	default:
+		s.flags |= isOver
+		s.peer.Detach()
+	}
+}
+
+// waitEmpty waits for the last session's end, and closes those who have nothing left to take. Clients that were
+// accepted meanwhile retire too.
 func (s *Server) waitEmpty(ctx context.Context) error {
 	const again = 50 * time.Millisecond
+	until := time.Now().Add(s.settings.Load().drainFor)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-drainReserve).Before(until) {
+		until = deadline.Add(-drainReserve)
+	}
 	for {
 		s.mu.Lock()
 		n := len(s.sessions)
@@ -53,8 +82,13 @@ func (s *Server) waitEmpty(ctx context.Context) error {
 		select {
 		case <-empty:
 		case <-timer.C:
+			over := !time.Now().Before(until)
 			for _, c := range s.all() {
-				c.conn.Close(errShutdown)
+				if over || c.conn.Pending() == 0 {
+					c.conn.Close(errShutdown)
+				} else {
+					c.retire()
+				}
 			}
 		case <-ctx.Done():
 			timer.Stop()
@@ -104,7 +138,13 @@ func (s *Server) Return() {
 	s.mu.Unlock()
 	set := s.settings.Load()
 	for _, c := range s.all() {
-		c.conn.Post(func(*engine.Loop) { c.doTell(set, infoStays) })
+		c.conn.Post(func(*engine.Loop) {
+			if c.is(isOver) {
+				c.conn.Close(errShutdown) // it is deaf already, and shall come back as somebody new
+				return
+			}
+			c.doTell(set, infoStays)
+		})
 	}
 }
 
@@ -124,7 +164,7 @@ func (s *Server) leave(ctx context.Context, set *settings, grace time.Duration, 
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	pause, batch := spread(over(len(all)), len(all))
 	for i, c := range all {
-		c.conn.Close(errShutdown)
+		c.retire()
 		if (i+1)%batch == 0 {
 			if err := s.waitLame(ctx, pause); err != nil || s.isEmpty() {
 				return err

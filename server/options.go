@@ -251,6 +251,7 @@ type settings struct {
 	directory *auth.Directory
 	guest     *auth.Identity // who a client is before CONNECT; nil: nobody
 	firstPing time.Duration  // the constant, but in tests that are not about PINGs
+	drainFor  time.Duration  // drainPatience, but in tests
 	needNonce bool           // INFO holds one
 
 	clock func() time.Time // of the wall, which expiry goes by: time.Now, but in tests
@@ -273,6 +274,7 @@ func newSettings(o Options, d *auth.Directory) (*settings, error) {
 		parser:    parser.Parser{Dialect: parser.FromClient, MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload},
 		directory: d,
 		firstPing: firstPing,
+		drainFor:  drainPatience,
 		guest:     d.Guest(),
 		needNonce: d.NeedsNonce(),
 		clock:     time.Now,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -223,6 +224,62 @@ func TestShutdownClosesWithoutAWord(t *testing.T) {
 	}
 	if n := r.server.Snapshot().(*Snapshot).Closed["Server Shutdown"]; n != 3 {
 		t.Errorf("%d counted as shut down, want 3", n)
+	}
+}
+
+// flood has a client that reads nothing subscribe, and publishes as much to it as the kernel does not take. It
+// returns the client and what it is to get.
+func flood(r *rig) (slow *client, want string) {
+	r.t.Helper()
+	slow = r.connect(quiet)
+	slow.send("SUB a 1\r\nPING\r\n")
+	slow.expect("PONG\r\n")
+	pub := r.connect(quiet)
+	payload := strings.Repeat("x", 32000)
+	const messages = 600 // 19 MB: sockets hold up to 10
+	for range messages {
+		pub.send("PUB a 32000\r\n" + payload + "\r\n")
+	}
+	pub.send("PING\r\n")
+	pub.expect("PONG\r\n")
+	if behind := r.server.all()[0].conn.Pending(); behind < 1<<20 {
+		r.t.Fatalf("%d bytes wait for the slow reader", behind)
+	}
+	return slow, strings.Repeat("MSG a 1 32000\r\n"+payload+"\r\n", messages)
+}
+
+func TestShutdownLetsAClientTakeWhatWaitsForIt(t *testing.T) {
+	for name, end := range map[string]func(*Server, context.Context) error{"stop": (*Server).Shutdown, "lame duck": (*Server).LameDuck} {
+		r := startOn(t, engine.Options{MaxPending: 64 << 20}, Options{}, auth.Options{}, broker.Options{})
+		r.update(func(set *settings) {
+			set.LameDuckGracePeriod, set.LameDuckDuration, set.drainFor = time.Millisecond, 2*time.Millisecond, patience
+		})
+		slow, want := flood(r)
+		ended := make(chan error, 1)
+		go func() { ended <- end(r.server, context.Background()) }()
+		eventually(t, "the publisher is gone", func() bool { return len(r.server.all()) == 1 })
+		slow.send("PING\r\nPUB a 1\r\nx\r\n") // too late
+		got, err := io.ReadAll(slow.in)
+		if err != nil || string(got) != want {
+			t.Errorf("%s: got %d of %d bytes: %v", name, len(got), len(want), err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestShutdownDoesNotWaitForWhoTakesNothing(t *testing.T) {
+	r := startOn(t, engine.Options{MaxPending: 64 << 20}, Options{}, auth.Options{}, broker.Options{})
+	flood(r)
+	// Its time for this is over before it begins, and enough is left to find that out.
+	ctx, cancel := context.WithTimeout(context.Background(), drainReserve)
+	defer cancel()
+	if err := r.server.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if ended := r.server.Clients(Query{State: Closed}); len(ended) != 2 || max(ended[0].PendingBytes, ended[1].PendingBytes) < 1<<20 {
+		t.Errorf("what was given up is not shown: %+v", ended)
 	}
 }
 

@@ -195,6 +195,9 @@ func (s *session) settle() {
 
 // Due implements engine.Session: the time for credentials is over, or theirs, or that for a PING.
 func (s *session) Due(l *engine.Loop, now int64) {
+	if s.is(isOver) {
+		return // it may still be taking what waits for it
+	}
 	set := s.door.server.settings.Load()
 	switch {
 	case s.until == 0:
