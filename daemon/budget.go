@@ -49,11 +49,12 @@ func defaultConnections(limit int64, descriptors uint64, each int64) int {
 	if limit <= 0 {
 		limit = unknownMemory
 	}
-	most := min(defaultMaxConnections, limit/4/each)
+	most := max(minMaxConnections, min(defaultMaxConnections, limit/4/each))
 	if descriptors > 0 && descriptors < defaultMaxConnections+ownDescriptors {
-		most = min(most, int64(descriptors)-ownDescriptors)
+		n := int64(descriptors)
+		most = min(most, max(n-ownDescriptors, n/2, 1))
 	}
-	return int(max(minMaxConnections, most))
+	return int(most)
 }
 
 // connectionBytes is what an idle connection takes.

@@ -26,6 +26,8 @@ const (
 	controlLine = 64 << 10
 	// controlCalls is how many commands may run at once; one more waits to be accepted.
 	controlCalls = 8
+	// controlReminder is how often it is said that nobody can be heard, as long as that lasts.
+	controlReminder = time.Minute
 	// controlPatience is how long a command may take to arrive, and its answer to leave.
 	controlPatience = 10 * time.Second
 	// longestSocket is what a path may have: sun_path is 104 bytes on some systems, one of them for the end,
@@ -141,6 +143,7 @@ func (d *Daemon) serveControl() {
 
 // serve answers those who come to a listener until it is closed.
 func (c *control) serve(listener net.Listener, logger *slog.Logger) {
+	var told time.Time
 	for {
 		c.room <- struct{}{}
 		conn, err := listener.Accept()
@@ -155,9 +158,20 @@ func (c *control) serve(listener net.Listener, logger *slog.Logger) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		logger.Warn("The control socket could not be accepted from", "error", err) // no descriptor left, most likely
+		if told.IsZero() || time.Since(told) > controlReminder { // no descriptor left, most likely: that lasts
+			told = time.Now()
+			logger.Warn("The control socket could not be accepted from", "error", reasonOf(err))
+		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// reasonOf is what the system said, without the address: that is the name that the socket had when it was made.
+func reasonOf(err error) error {
+	if known := new(net.OpError); errors.As(err, &known) {
+		return known.Err
+	}
+	return err
 }
 
 // renewControl makes the socket anew if it is gone: a program that took our place has put its own there, and

@@ -85,7 +85,7 @@ func TestDefaultConnectionsFitMemoryAndDescriptors(t *testing.T) {
 		descriptors uint64
 		want        int
 	}{
-		{0, 0, 65536}, {1 << 30, 1 << 20, 65536}, {64 << 20, 0, 16384}, {1 << 30, 1024, 960}, {1 << 30, 10, 128}, {1, 0, 128},
+		{0, 0, 65536}, {1 << 30, 1 << 20, 65536}, {64 << 20, 0, 16384}, {1 << 30, 1024, 960}, {1 << 30, 192, 128}, {1 << 30, 128, 64}, {1 << 30, 64, 32}, {1 << 30, 1, 1}, {1, 0, 128},
 		{1 << 30, math.MaxUint64, 65536},
 	} {
 		if got := defaultConnections(test.memory, test.descriptors, connectionBytes); got != test.want {

@@ -75,6 +75,9 @@ func (d *Daemon) upgrade(args json.RawMessage) (any, error) {
 	h, done, err := d.handOver(request.File)
 	if err != nil {
 		d.upgrading.Store(false)
+		if errors.Is(err, errStops) {
+			return nil, err
+		}
 		d.logger.Error("Upgrade: this server goes on", "program", request.File, "error", err)
 		return nil, fmt.Errorf("%w; the running server goes on", err)
 	}
@@ -209,6 +212,9 @@ func (h *Heir) expect(word string, patience time.Duration) (rest string, err err
 	case err == nil || errors.Is(err, bufio.ErrBufferFull):
 		return "", errors.New("the new program says something that no edgebus does")
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		if word == "taken" {
+			return "", fmt.Errorf("the new program was ready, and has not taken over within %v", patience)
+		}
 		return "", fmt.Errorf("the new program was not ready within %v", patience)
 	case errors.Is(err, net.ErrClosed):
 		return "", errStops
