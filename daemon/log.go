@@ -91,8 +91,9 @@ func (o *LogOptions) check() (problems []optionError) {
 // A Log is where all lines of the process go. Its parts can be changed while it is in use.
 type Log struct {
 	// Set by OpenLog, never written again.
-	now func() time.Time
-	pid int
+	now    func() time.Time
+	pid    int
+	stderr *plainOutput // for lines, and for what is wrong with other outputs
 
 	// Anyone's.
 	state   atomic.Pointer[logState]
@@ -116,7 +117,9 @@ type logOutput interface {
 
 // OpenLog makes the log that the options describe.
 func OpenLog(o LogOptions) (*Log, error) {
+	o.fill()
 	l := &Log{now: time.Now, pid: os.Getpid()}
+	l.stderr = newPlainOutput(o.Stderr, l.lostLine)
 	state, err := l.open(o)
 	if err != nil {
 		return nil, err
@@ -131,17 +134,17 @@ func (l *Log) open(o LogOptions) (*logState, error) {
 	var err error
 	switch {
 	case o.File != "":
-		s.out, err = openLogFile(o.File, o.FileSizeLimit, o.FileMaxNum, o.Stderr, &l.follows)
+		s.out, err = openLogFile(o.File, o.FileSizeLimit, o.FileMaxNum, l.stderr, &l.follows)
 	case o.RemoteSyslog != "":
 		s.format.bare = !s.format.json
-		s.out, err = openSyslog(o.RemoteSyslog, o.Stderr)
+		s.out, err = openSyslog(o.RemoteSyslog, l.stderr)
 	case o.Syslog:
 		s.format.bare = !s.format.json
-		s.out, err = openSyslog("", o.Stderr)
+		s.out, err = openSyslog("", l.stderr)
 	default:
 		s.format.journal = !s.format.json && isJournal(o.Stderr)
 		s.format.color = !s.format.json && !s.format.journal && isTerminal(o.Stderr)
-		s.out = &plainOutput{w: o.Stderr}
+		s.out = l.stderr
 	}
 	if err != nil {
 		return nil, err
@@ -173,15 +176,19 @@ func (l *Log) IsFile() bool { return l.state.Load().options.File != "" }
 // IsStderr reports whether the log goes to standard error.
 func (l *Log) IsStderr() bool { _, plain := l.state.Load().out.(*plainOutput); return plain }
 
+// Flush returns when standard error has all lines that were meant for it, or has taken none for too long.
+func (l *Log) Flush() { l.stderr.flush(stderrFarewell) }
+
 // Close writes what is left and closes file or connection. Later lines go to standard error.
 func (l *Log) Close() {
 	old := l.state.Load()
 	rest := *old
 	rest.format.bare = false
-	rest.out = &plainOutput{w: old.options.Stderr}
+	rest.out = l.stderr
 	l.flushRepeats()
 	l.state.Store(&rest)
 	old.out.close()
+	l.Flush()
 }
 
 // prepare opens what new options ask for. Nothing changes until the returned function is called;

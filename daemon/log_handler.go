@@ -279,21 +279,6 @@ func cutTo(text string, limit int) string {
 	return text[:limit] + "..."
 }
 
-// A plainOutput writes lines to standard error.
-type plainOutput struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (p *plainOutput) writeLine(_ slog.Level, line []byte) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.w.Write(line) // there is nowhere left to say that this failed
-}
-
-func (p *plainOutput) reopen() error { return nil }
-func (p *plainOutput) close()        {}
-
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok {

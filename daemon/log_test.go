@@ -343,7 +343,9 @@ func TestJournalIsKnownByItsStream(t *testing.T) {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			t.Fatal(err)
 		}
-		mustOpenLog(t, LogOptions{Time: off(), Stderr: file}).Logger().Warn("x")
+		log := mustOpenLog(t, LogOptions{Time: off(), Stderr: file})
+		log.Logger().Warn("x")
+		log.Close()
 		if got, err := os.ReadFile(file.Name()); err != nil || string(got) != want {
 			t.Errorf("JOURNAL_STREAM=%q: %q, want %q, %v", stream, got, want, err)
 		}
