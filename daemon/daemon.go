@@ -149,6 +149,9 @@ func (d *Daemon) Inherits(in *Inheritance) {
 // Logger is the log of the process.
 func (d *Daemon) Logger() *slog.Logger { return d.logger }
 
+// FlushLog returns when standard error has all lines that were meant for it, or has taken none for too long.
+func (d *Daemon) FlushLog() { d.log.Flush() }
+
 // Ready is closed when clients can connect.
 func (d *Daemon) Ready() <-chan struct{} { return d.ready }
 
