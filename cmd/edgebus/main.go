@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // version is set by the linker.
@@ -59,6 +60,7 @@ type program struct {
 	stdin          *os.File
 	stdout, stderr io.Writer
 	service        *supervisor // nil: that of this machine
+	serves         bool        // it is a server from here on
 }
 
 // exitError is an error with an exit code of its own. A nil error prints nothing.
@@ -79,6 +81,8 @@ func (e *exitError) Unwrap() error { return e.err }
 const (
 	exitFailed = 1
 	exitUsage  = 2
+	// lastWord is how long a server's last words may take.
+	lastWord = 2 * time.Second
 )
 
 // usageError is for command lines that make no sense.
@@ -106,9 +110,19 @@ func (p *program) run(args []string) int {
 		code, err = exit.code, exit.err
 	}
 	if err != nil {
-		io.WriteString(p.stderr, p.lines(err))
+		p.complain(p.lines(err))
 	}
 	return code
+}
+
+// complain writes to standard error. A server ends and starts anew however little that is read.
+func (p *program) complain(text string) {
+	done := aside(func() { io.WriteString(p.stderr, text) })
+	if !p.serves {
+		<-done
+		return
+	}
+	await(done, lastWord)
 }
 
 func (p *program) dispatch(args []string) error {

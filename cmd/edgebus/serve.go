@@ -107,6 +107,7 @@ func (p *program) serve(c *invocation) error {
 		}
 		return p.checkFile(p.stderr, path, override(c), false, false, new(checkResult))
 	}
+	p.becomeServer()
 	inheritance, err := daemon.Inherit()
 	if err != nil {
 		return err
@@ -135,6 +136,13 @@ func (p *program) serveWith(inheritance *daemon.Inheritance, path string, c *inv
 	stop := handleSignals(d, nil)
 	defer stop()
 	return d.Run(context.Background())
+}
+
+// becomeServer makes this run one that nobody may be watching: nobody who is to read what it writes, and does
+// not or is gone, ends it or keeps it from ending.
+func (p *program) becomeServer() {
+	outliveReaders()
+	p.serves = true
 }
 
 // checkAbsent looks for options that are not there.

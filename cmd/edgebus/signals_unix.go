@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +16,11 @@ import (
 func otherSignals() []os.Signal {
 	return []os.Signal{syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2}
 }
+
+// outliveReaders keeps the process alive when whoever reads its standard output or error goes away: by default
+// Go ends a program that writes to a closed pipe there, which is right for a command and not for a server. The
+// signal goes to a channel that nobody reads, since one that is ignored would be so in what we start as well.
+func outliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 func obey(d *daemon.Daemon, s os.Signal) {
 	var err error

@@ -251,6 +251,7 @@ type tellFunc func(context.Context, daemon.Status) error
 
 // runHere is the server in this process, and stays as long as one that takes its place.
 func (p *program) runHere(s site, tell tellFunc) error {
+	p.becomeServer()
 	loaded, err := daemon.Load(s.config(), nil)
 	if err != nil {
 		return err
@@ -286,7 +287,7 @@ func (p *program) runHere(s site, tell tellFunc) error {
 	cancel()
 	<-told
 	if heir := d.Heir(); heir != nil {
-		fmt.Fprintf(p.stderr, "%s: process %d is the server now, and this one waits for it: Ctrl-C and \"edgebus down\" stop both\n", p.name, heir.PID())
+		p.complain(fmt.Sprintf("%s: process %d is the server now, and this one waits for it: Ctrl-C and \"edgebus down\" stop both\n", p.name, heir.PID()))
 		err = errors.Join(err, f.follow(heir))
 	}
 	return err
