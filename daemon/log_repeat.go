@@ -41,21 +41,33 @@ type heldBack struct {
 
 // causes are the attributes that say what a line is about. Two lines that differ in others, as in
 // the address of a client, are the same complaint.
-var causes = []string{"error", "reason", "remedy", "user"}
+var causes = []string{"error", "remedy", "user"}
+
+// causeOfRefusal is such an attribute as well, and in a line that has it the only one: who was refused may
+// call himself what he likes, and a remedy may quote him, so that each line would be another complaint.
+const causeOfRefusal = "reason"
 
 // tooOften reports whether a line is to be left out, and logs how many were as windows end.
 func (l *Log) tooOften(level slog.Level, text string, attrs []slog.Attr, now time.Time) bool {
 	if level < slog.LevelWarn {
 		return false
 	}
+	tooOften, held := l.repeats.count(repeatKey{level, complaint(text, attrs)}, now)
+	l.writeHeld(held, now)
+	return tooOften
+}
+
+// complaint is what a line is about: its text with its causes.
+func complaint(text string, attrs []slog.Attr) string {
+	if i := slices.IndexFunc(attrs, func(a slog.Attr) bool { return a.Key == causeOfRefusal }); i >= 0 {
+		attrs = attrs[i : i+1]
+	}
 	for _, a := range attrs {
-		if slices.Contains(causes, a.Key) {
+		if a.Key == causeOfRefusal || slices.Contains(causes, a.Key) {
 			text += " " + a.Key + "=" + cutTo(a.Value.String(), maxLogValue)
 		}
 	}
-	tooOften, held := l.repeats.count(repeatKey{level, text}, now)
-	l.writeHeld(held, now)
-	return tooOften
+	return text
 }
 
 // flushRepeats logs what is still held back, at the end.

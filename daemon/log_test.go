@@ -166,6 +166,37 @@ func TestRepeatedErrorsAreHeldBackAndCounted(t *testing.T) {
 	}
 }
 
+// Who is refused may say each time that he is somebody else: that is still one complaint. Who has come in is
+// somebody, and what he may not do does not hide what others may not.
+func TestNamesOfThoseWhoAreRefusedMakeNoOtherComplaint(t *testing.T) {
+	var out page
+	log := mustOpenLog(t, LogOptions{Time: off(), Stderr: &out})
+	now := time.Unix(1000, 0)
+	log.now = func() time.Time { return now }
+	say := func(text string, attrs ...slog.Attr) {
+		r := slog.NewRecord(now, slog.LevelWarn, text, 0)
+		r.AddAttrs(attrs...)
+		if err := log.Logger().Handler().Handle(context.Background(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 100 {
+		name := strconv.Itoa(i)
+		say("client refused", slog.String("reason", "Authentication Failure"), slog.String("user", name), slog.String("remedy", "quotes "+name))
+		say("Publish Violation", slog.String("user", strconv.Itoa(i%2)))
+	}
+	for text, want := range map[string]int{"client refused": repeatBurst, "Publish Violation user=0": repeatBurst, "Publish Violation user=1": repeatBurst} {
+		if n := strings.Count(out.String(), text); n != want {
+			t.Errorf("%d lines have %q, want %d", n, text, want)
+		}
+	}
+	now = now.Add(repeatWindow)
+	say("other")
+	if want := "[WRN] client refused reason=Authentication Failure left_out=80\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("no %s in\n%s", want, out.String())
+	}
+}
+
 func TestLogFileBeginsAnewAndOldOnesGo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "edge.log")
 	other := path + ".1.gz"
