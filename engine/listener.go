@@ -7,8 +7,13 @@ import (
 	"time"
 )
 
-// acceptPause is how long a listener rests after the system had no descriptor left for it.
-const acceptPause = 500 * time.Millisecond
+const (
+	// acceptPause is how long a listener rests after the system had no descriptor left for it.
+	acceptPause = 500 * time.Millisecond
+	// droughtReminder is how often it is said at most that this is so: it may be so for weeks, and where
+	// each client that leaves makes room for another it ends and begins again all the time.
+	droughtReminder = int64(time.Minute)
+)
 
 // A Listener is a door: what it accepts becomes a connection.
 type Listener struct {
@@ -18,6 +23,8 @@ type Listener struct {
 	open   Open
 
 	socket // of a door on a loop
+
+	drought drought // of whoever accepts: the loop, or the door's own goroutine
 
 	mu     sync.Mutex
 	closed bool
@@ -70,6 +77,7 @@ func (d *Listener) accept() {
 	for {
 		nc, err := d.ln.Accept()
 		if err == nil {
+			d.accepts()
 			d.engine.Adopt(nc, d.open)
 			continue
 		}
@@ -79,7 +87,60 @@ func (d *Listener) accept() {
 		if closed || errors.Is(err, net.ErrClosed) {
 			return
 		}
-		d.engine.options.Logger.Error("cannot accept connections for now; raise the limit of open files (ulimit -n) if this repeats", "error", err)
+		d.cannotAccept(err)
 		time.Sleep(acceptPause)
 	}
+}
+
+// A drought is a time in which the system has no descriptor for a door. The log hears when it begins and when
+// it is over, and of one that goes on now and then.
+type drought struct {
+	began int64 // zero: there is none
+	tries int   // that have failed in it
+	told  bool  // the log has it
+	again int64 // when it may be told of next
+}
+
+// goesOn notes a try that has failed, and reports whether to tell of it.
+func (w *drought) goesOn(now int64) (tell bool) {
+	if w.began == 0 {
+		w.began = now
+	}
+	w.tries++
+	if now < w.again {
+		return false
+	}
+	w.told, w.again = true, now+droughtReminder
+	return true
+}
+
+// over notes that one has ended, and reports whether to tell of it.
+func (w *drought) over() (tell bool) {
+	tell = w.told
+	*w = drought{again: w.again}
+	return tell
+}
+
+// cannotAccept notes that there was no descriptor for who came.
+func (d *Listener) cannotAccept(err error) {
+	now := Now()
+	if d.drought.goesOn(now) {
+		d.engine.options.Logger.Error("cannot accept connections for now; raise the limit of open files (ulimit -n) if this repeats",
+			"error", err, "address", d.ln.Addr().String(), "tries", d.drought.tries, "for", d.drought.lasted(now))
+	}
+}
+
+// accepts notes that somebody has come in.
+func (d *Listener) accepts() {
+	if d.drought.began == 0 {
+		return
+	}
+	tries, lasted := d.drought.tries, d.drought.lasted(Now())
+	if d.drought.over() {
+		d.engine.options.Logger.Info("connections are accepted again", "address", d.ln.Addr().String(), "tries", tries, "for", lasted)
+	}
+}
+
+func (w *drought) lasted(now int64) time.Duration {
+	return time.Duration(now - w.began).Round(time.Millisecond)
 }

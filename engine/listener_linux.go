@@ -97,6 +97,7 @@ func (l *Loop) acceptAll(d *Listener) {
 		d.mu.Unlock()
 		switch err {
 		case nil:
+			d.accepts()
 			to := l.engine.leastLoop(l)
 			if remote := addrOfSockaddr(from); to == l {
 				l.enter(fd, remote, d.open)
@@ -113,7 +114,7 @@ func (l *Loop) acceptAll(d *Listener) {
 		case unix.EAGAIN:
 			return
 		default:
-			l.engine.options.Logger.Error("cannot accept connections for now; raise the limit of open files (ulimit -n) if this repeats", "error", err)
+			d.cannotAccept(err)
 			l.watchDoor(d, 0)
 			l.alarms.push(alarm{at: l.now + int64(acceptPause), kind: alarmDoor, door: d})
 			return
