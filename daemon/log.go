@@ -124,8 +124,21 @@ func OpenLog(o LogOptions) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.state.Store(state)
+	l.use(state)
 	return l, nil
+}
+
+// use has lines go where s says, and says so if they cannot.
+func (l *Log) use(s *logState) {
+	l.state.Store(s)
+	f, isFile := s.out.(*logFile)
+	if !isFile {
+		return
+	}
+	if err := f.missing(); err != nil {
+		l.Logger().Error("The log file cannot be written, and lines go to standard error", "file", f.path, "error", err,
+			"remedy", "see that its file system has room and is mounted for writing; it is tried once a minute, and at USR1")
+	}
 }
 
 func (l *Log) open(o LogOptions) (*logState, error) {
@@ -134,7 +147,8 @@ func (l *Log) open(o LogOptions) (*logState, error) {
 	var err error
 	switch {
 	case o.File != "":
-		s.out, err = openLogFile(o.File, o.FileSizeLimit, o.FileMaxNum, l.stderr, &l.follows)
+		f := newLogFile(o.File, o.FileSizeLimit, o.FileMaxNum, l.stderr, &l.follows)
+		s.out, err = f, f.begin()
 	case o.RemoteSyslog != "":
 		s.format.bare = !s.format.json
 		s.out, err = openSyslog(o.RemoteSyslog, l.stderr)
@@ -206,7 +220,7 @@ func (l *Log) prepare(o LogOptions) (change, drop func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return func() { l.state.Store(next); old.out.close() }, next.out.close, nil
+	return func() { l.use(next); old.out.close() }, next.out.close, nil
 }
 
 // sameOutput reports whether lines of both would go to the same place in the same shape.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -18,6 +20,9 @@ const (
 	backupStamp = "2006.01.02.15.04.05.000000000"
 	// logComplaintEvery bounds how often standard error is told that the file takes nothing.
 	logComplaintEvery = time.Minute
+	// logAgain bounds how often a file that failed is opened again, logAgainFirst one that never could be.
+	logAgain      = time.Second
+	logAgainFirst = time.Minute
 )
 
 // A logFile is a file that begins anew when it has grown large.
@@ -29,26 +34,60 @@ type logFile struct {
 	stderr  io.Writer
 	nowFunc func() time.Time
 	follows *atomic.Bool // another process begins it anew
+	open    func(path string) (*os.File, error)
 
 	mu         sync.Mutex
 	closed     bool
-	file       *os.File // nil while it cannot be opened
+	file       *os.File  // nil while it cannot be opened
+	broken     error     // the last line was not written for it; nil: it was
+	tried      time.Time // when it was opened last, or could not be
+	away       bool      // it could not be opened yet: lines go to standard error
 	size       int64
 	followed   bool // when a line was written last
 	complained time.Time
 	lost       int // lines, since the last complaint
 }
 
-func openLogFile(path string, limit int64, maxNum int, stderr io.Writer, follows *atomic.Bool) (*logFile, error) {
-	f := &logFile{path: path, limit: limit, maxNum: maxNum, stderr: stderr, nowFunc: time.Now, follows: follows}
-	if err := f.openLocked(); err != nil {
-		return nil, fmt.Errorf("log_file: %w", err)
+func newLogFile(path string, limit int64, maxNum int, stderr io.Writer, follows *atomic.Bool) *logFile {
+	return &logFile{path: path, limit: limit, maxNum: maxNum, stderr: stderr, nowFunc: time.Now, follows: follows, open: func(path string) (*os.File, error) {
+		return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	}}
+}
+
+// begin opens the file. A file system that takes nothing is no error, for the sake of a log nothing else is
+// kept from starting.
+func (f *logFile) begin() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := f.openLocked()
+	if err == nil {
+		return nil
 	}
-	return f, nil
+	if !takesNothing(err) {
+		return fmt.Errorf("log_file: %w", err)
+	}
+	f.broken, f.away = err, true
+	return nil
+}
+
+// takesNothing reports whether err is about a file system, and not about what is configured.
+func takesNothing(err error) bool {
+	return errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO)
+}
+
+// missing is why the file could not be opened yet; nil if it could.
+func (f *logFile) missing() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.away {
+		return nil
+	}
+	return f.broken
 }
 
 func (f *logFile) openLocked() error {
-	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	f.tried = f.nowFunc()
+	file, err := f.open(f.path)
 	if err != nil {
 		return err
 	}
@@ -58,6 +97,10 @@ func (f *logFile) openLocked() error {
 		return err
 	}
 	f.file, f.size = file, info.Size()
+	if f.away {
+		f.away = false
+		fmt.Fprintf(f.stderr, "edgebus: log file %s: it can be written, and has the lines from now on\n", f.path)
+	}
 	return nil
 }
 
@@ -73,20 +116,41 @@ func (f *logFile) writeLine(_ slog.Level, line []byte) {
 		f.catchUpLocked()
 	}
 	f.followed = follows
-	if !follows && f.limit > 0 && f.size > 0 && f.size+int64(len(line)) > f.limit {
+	if !follows && f.limit > 0 && f.file != nil && f.size > 0 && f.size+int64(len(line)) > f.limit {
 		f.rotateLocked()
 	}
+	if f.broken = f.writeLocked(line); f.broken == nil {
+		return
+	}
+	if f.away {
+		f.stderr.Write(line)
+		return
+	}
+	f.complainLocked(f.broken)
+}
+
+// writeLocked writes a line, and opens the file before if need be.
+func (f *logFile) writeLocked(line []byte) error {
 	if f.file == nil {
+		pause := logAgain
+		if f.away {
+			pause = logAgainFirst
+		}
+		if f.broken != nil && f.nowFunc().Sub(f.tried) < pause {
+			return f.broken
+		}
 		if err := f.openLocked(); err != nil {
-			f.complainLocked(err)
-			return
+			return err
 		}
 	}
 	n, err := f.file.Write(line)
 	f.size += int64(n)
-	if err != nil {
-		f.complainLocked(err)
+	if err != nil && !errors.Is(err, syscall.ENOSPC) {
+		// The medium may have been taken out, or mounted anew: what has its name then is another file.
+		f.file.Close()
+		f.file = nil
 	}
+	return err
 }
 
 // finish returns when no line is being written that was begun before.
@@ -196,6 +260,7 @@ func (f *logFile) reopen() error {
 	if err := f.openLocked(); err != nil {
 		return fmt.Errorf("log_file: %w", err)
 	}
+	f.broken = nil
 	if old != nil {
 		old.Close()
 	}
