@@ -220,7 +220,13 @@ func (s *System) respond(r *request, page func() (any, error)) {
 		s.reply(r, envelope{Data: data, Error: &apiError{code, err.Error()}}, "")
 		return
 	}
-	s.reply(r, envelope{Data: data}, encodingOf(r.header))
+	// Until it is published: a page may be large, and there may be many requests.
+	published := make(chan int, 1)
+	s.send(s.answer(r, envelope{Data: data}, encodingOf(r.header), published))
+	select {
+	case <-published:
+	case <-s.stopping:
+	}
 }
 
 // fail answers that a request cannot be answered.
@@ -231,10 +237,14 @@ func (s *System) fail(r *request, code int, err error) {
 }
 
 func (s *System) reply(r *request, e envelope, encoding string) {
-	s.send(&outgoing{subject: r.reply, encoding: encoding, make: func(server serverInfo) []byte {
+	s.send(s.answer(r, e, encoding, nil))
+}
+
+func (s *System) answer(r *request, e envelope, encoding string, published chan<- int) *outgoing {
+	return &outgoing{subject: r.reply, encoding: encoding, delivered: published, make: func(server serverInfo) []byte {
 		e.Server = server
 		return s.marshal(e)
-	}})
+	}}
 }
 
 // raw answers with bytes as they are.

@@ -539,3 +539,41 @@ func TestFiltersCoverAndCollide(t *testing.T) {
 		}
 	}
 }
+
+// A slowbox takes one message at a time, when it is told to.
+type slowbox struct{ take chan struct{} }
+
+func (s slowbox) Deliver(*broker.Msg, *broker.Sub) bool {
+	<-s.take
+	return true
+}
+
+func (s slowbox) Wake(bool) time.Duration { return 0 }
+
+// Pages may be large: of many that are asked for, one waits to be published, and not all of them.
+func TestAPageIsMadeWhenTheOneBeforeIsPublished(t *testing.T) {
+	o := testOptions()
+	made := 0 // by the goroutine that answers; read when it waits
+	o.Pages["VARZ"] = func([]byte) (any, error) {
+		made++
+		return "page", nil
+	}
+	within(t, o, func(t *testing.T, b *broker.Broker, _ *System) {
+		slow := slowbox{make(chan struct{})}
+		if _, err := b.Account("SYS").Attach(nil, slow, broker.Traits{}).Subscribe("inbox", "", ""); err != nil {
+			t.Fatal(err)
+		}
+		c := newClient(t, b, "SYS")
+		for range 3 {
+			c.publish(t, "$SYS.REQ.SERVER.PING.VARZ", "inbox", "", "")
+		}
+		for want := 1; want <= 3; want++ {
+			synctest.Wait()
+			if made != want {
+				t.Errorf("%d pages are made when %d are published", made, want-1)
+			}
+			slow.take <- struct{}{}
+		}
+		close(slow.take)
+	})
+}
