@@ -57,17 +57,18 @@ type answer struct {
 	kind string   // content type
 	more []string // headers, as "Name: value"
 	body []byte
+	sent func() // nil: nobody waits for that
 }
 
 // send makes an answer with the header that dashboards in browsers need.
 func send(code int, text []byte) *answer {
-	return &answer{code, typeJSON, []string{"Access-Control-Allow-Origin: *"}, text}
+	return &answer{code: code, kind: typeJSON, more: []string{"Access-Control-Allow-Origin: *"}, body: text}
 }
 
 // refuse makes an answer for people. What was asked for may be in text, so that no browser may guess
 // that it is something to carry out.
 func refuse(code int, text string, more ...string) *answer {
-	return &answer{code, typeText, append(more, "X-Content-Type-Options: nosniff"), []byte(text)}
+	return &answer{code: code, kind: typeText, more: append(more, "X-Content-Type-Options: nosniff"), body: []byte(text)}
 }
 
 // head is the status line and the headers. HTTP/1.0 is answered in kind, as nats-server does.
@@ -186,6 +187,9 @@ func (v *visitor) refuse(mistake *badRequest) {
 }
 
 func (v *visitor) write(a *answer, r *request, last bool) error {
+	if a.sent != nil {
+		defer a.sent()
+	}
 	parts := net.Buffers{a.head(time.Now(), r.minor, last, r.minor == 0)}
 	if r.method != "HEAD" && len(a.body) > 0 {
 		parts = append(parts, a.body)

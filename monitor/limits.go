@@ -11,6 +11,12 @@ const (
 	maxWorking   = 4
 	workPatience = 5 * time.Second
 
+	// maxListing bounds those of them that list subscriptions, which may be a hundred megabytes in the
+	// making. One of more than maxWaiting bytes counts until it is sent: 64 of them must not wait for
+	// visitors who do not read.
+	maxListing = 1
+	maxWaiting = 1 << 20
+
 	// maxHeaderBytes bounds a request, which is nothing but its header: maxHeaderLines lines of at most
 	// maxLineBytes. What has been read of it takes firstInput at first.
 	maxHeaderBytes = 8 << 10

@@ -13,6 +13,13 @@ type parameters struct {
 	err error
 }
 
+// lists reports whether a request may be for a page that lists subscriptions.
+func (r *request) lists() bool {
+	subs := r.target.Query().Get("subs")
+	yes, err := strconv.ParseBool(subs)
+	return subs != "" && (err != nil || yes)
+}
+
 func (p *parameters) fail(kind, name string, err error) {
 	if p.err == nil {
 		p.err = fmt.Errorf("Error decoding %s for '%s': %v", kind, name, err)

@@ -40,6 +40,7 @@ type Server struct {
 	base     string             // of all paths: "/" or "/base"
 	handlers map[string]handler // by whole path
 	working  chan struct{}      // has a place for each page that may be made at a time
+	listing  chan struct{}      // the same, of those that list subscriptions
 	slots    chan struct{}      // has a place for each connection
 	done     chan struct{}      // closed by the first Shutdown
 
@@ -62,7 +63,7 @@ func New(o Options, p Pages) *Server {
 	}
 	s := &Server{
 		pages: p, options: o, base: "/", requests: make(map[string]uint64),
-		working: make(chan struct{}, maxWorking), slots: make(chan struct{}, maxConnections),
+		working: make(chan struct{}, maxWorking), listing: make(chan struct{}, maxListing), slots: make(chan struct{}, maxConnections),
 		done: make(chan struct{}), listeners: make(map[net.Listener]struct{}), visitors: make(map[*visitor]struct{}),
 	}
 	if o.BasePath != "" {
@@ -152,7 +153,7 @@ func (s *Server) count(at string) {
 func (s *Server) at(page string) string { return path.Join(s.base, page) }
 
 // respond lets in who may look, and not too many at a time.
-func (s *Server) respond(from netip.Addr, r *request) *answer {
+func (s *Server) respond(from netip.Addr, r *request) (a *answer) {
 	switch {
 	case r.expect:
 		return refuse(statusExpectationFailed, "this is not known here: only pages can be had\n")
@@ -167,12 +168,23 @@ func (s *Server) respond(from netip.Addr, r *request) *answer {
 	}
 	patience := time.NewTimer(workPatience)
 	defer patience.Stop()
-	select {
-	case s.working <- struct{}{}:
-		defer func() { <-s.working }()
-	case <-patience.C:
-		return refuse(statusUnavailable, "too many pages are being made at a time\n")
+	if r.lists() {
+		// Before there is a place for its page: who waits for this takes nothing from other pages.
+		if !takeTurn(s.listing, patience) {
+			return tooMany()
+		}
+		defer func() {
+			if a != nil && len(a.body) > maxWaiting {
+				a.sent = func() { <-s.listing }
+				return
+			}
+			<-s.listing
+		}()
 	}
+	if !takeTurn(s.working, patience) {
+		return tooMany()
+	}
+	defer func() { <-s.working }()
 	if clean := cleanPath(r.target.EscapedPath()); clean != r.target.EscapedPath() {
 		return redirect(clean, r.target.RawQuery)
 	}
@@ -180,6 +192,20 @@ func (s *Server) respond(from netip.Addr, r *request) *answer {
 		return handle(r)
 	}
 	return refuse(statusNotFound, "404 page not found\n")
+}
+
+// takeTurn waits for a place. False: patience is over.
+func takeTurn(places chan<- struct{}, patience *time.Timer) bool {
+	select {
+	case places <- struct{}{}:
+		return true
+	case <-patience.C:
+		return false
+	}
+}
+
+func tooMany() *answer {
+	return refuse(statusUnavailable, "too many pages are being made at a time\n")
 }
 
 // cleanPath is the path without "//", "." and "..". A slash at the end stays.
@@ -197,5 +223,5 @@ func redirect(at, query string) *answer {
 		at += "?" + query
 	}
 	body := "<a href=\"" + html.EscapeString(at) + "\">" + statusText[statusTemporaryRedirect] + "</a>.\n\n"
-	return &answer{statusTemporaryRedirect, typeHTML, []string{"Location: " + at}, []byte(body)}
+	return &answer{code: statusTemporaryRedirect, kind: typeHTML, more: []string{"Location: " + at}, body: []byte(body)}
 }
