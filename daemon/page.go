@@ -142,32 +142,49 @@ func (p pages) subsz(o monitor.SubszOptions) (*monitor.Subsz, error) {
 	if !o.Subscriptions {
 		return z, nil
 	}
-	tags := p.tags()
-	for _, c := range p.d.server.Clients(server.Query{Account: o.Account, Subscriptions: true}) {
-		for _, s := range c.Subs {
-			if o.Test != "" && !subject.Matches(s.Subject, []byte(o.Test)) {
-				continue
-			}
-			if z.Total++; z.Total > o.Offset && len(z.List) < o.Limit {
-				one := subDetail(s)
-				one.Account, one.AccountTag = s.Account, tags[s.Account]
-				z.List = append(z.List, one)
-			}
-		}
+	var fits func(string) bool
+	if o.Test != "" {
+		fits = func(heard string) bool { return subject.Matches(heard, []byte(o.Test)) }
 	}
-	for _, k := range p.d.leaf.Links(true).Links {
-		for _, s := range k.Subs {
-			if o.Account != "" && o.Account != k.Account || o.Test != "" && !subject.Matches(s.Subject, []byte(o.Test)) {
-				continue
-			}
-			if z.Total++; z.Total > o.Offset && len(z.List) < o.Limit {
-				z.List = append(z.List, monitor.SubDetail{
-					Subject: s.Subject, Queue: s.Queue, SID: s.Subject, Msgs: int64(s.Msgs), CID: k.ID, Account: k.Account, AccountTag: tags[k.Account],
-				})
-			}
-		}
+	tags, room := p.tags(), p.room()
+	total, list, err := p.d.server.Subs(server.SubsQuery{Account: o.Account, Fits: fits, Offset: o.Offset, Limit: o.Limit, Room: room})
+	if err != nil {
+		return nil, err
 	}
-	return z, nil
+	z.Total = total
+	z.List = make([]monitor.SubDetail, 0, len(list))
+	for _, s := range list {
+		one := subDetail(s)
+		one.Account, one.AccountTag = s.Account, tags[s.Account]
+		z.List = append(z.List, one)
+	}
+	p.d.leaf.EachSub(func(link uint64, account string, s *broker.Sub) {
+		if o.Account != "" && o.Account != account || fits != nil && !fits(s.Subject()) {
+			return
+		}
+		z.Total++
+		if z.Total > o.Offset && len(z.List) < o.Limit && room.Take(len(s.Subject())+len(s.Queue())) {
+			z.List = append(z.List, monitor.SubDetail{
+				Subject: s.Subject(), Queue: s.Queue(), SID: s.Subject(), Msgs: int64(s.Delivered()), CID: link, Account: account, AccountTag: tags[account],
+			})
+		}
+	})
+	return z, room.Err()
+}
+
+// leastRoom and roomShare are what a page may take for subscriptions: so much of memory_limit. That is not in
+// the budget, where subscriptions are not either.
+const (
+	leastRoom = 4 << 20
+	roomShare = 16
+)
+
+func (p pages) room() *server.Room {
+	limit := p.d.shown.Load().options.MemoryLimit
+	if limit <= 0 {
+		limit = unknownMemory
+	}
+	return server.NewRoom(max(leastRoom, limit/roomShare))
 }
 
 func subDetail(s server.SubSnapshot) monitor.SubDetail {

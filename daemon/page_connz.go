@@ -24,60 +24,92 @@ func (p pages) connz(o monitor.ConnzOptions) (*monitor.Connz, error) {
 		return &monitor.Connz{Now: now.UTC(), Offset: o.Offset, Limit: o.Limit}, nil
 	}
 	wanted := map[monitor.ConnState]server.State{monitor.Open: server.Open, monitor.Closed: server.Closed, monitor.All: server.Any}
-	total := 0
-	var rows []*monitor.Connection
 	clients := p.d.server.Clients(server.Query{
 		State: wanted[o.State], Account: o.Account, // open ones, if there is no such state
-		Subscriptions: o.Subscriptions || o.Detail || o.FilterSubject != "", Certificates: o.Auth,
+		Subscriptions: o.Lists(), Certificates: o.Auth, Hears: overlap(o.FilterSubject),
 	})
+	var rows []*monitor.Connection
 	for i := range clients {
 		c := &clients[i]
-		total++
-		if !o.Shows(c.ID, c.User, "") || !hears(c, o.FilterSubject) {
-			continue
-		}
-		rows = append(rows, connection(c, now, &o, tags))
-	}
-	return o.Page(p.d.server.ID(), now, total, rows), nil
-}
-
-// hears reports whether a client has a subscription that overlaps a filter. Those that have ended
-// are not asked.
-func hears(c *server.ClientSnapshot, filter string) bool {
-	if filter == "" || !c.Stop.IsZero() {
-		return true
-	}
-	for _, s := range c.Subs {
-		if subject.Overlap(filter, s.Subject) {
-			return true
+		// Those that have ended are not asked what they have heard.
+		if o.Shows(c.ID, c.User, "") && (o.FilterSubject == "" || c.Hears || !c.Stop.IsZero()) {
+			rows = append(rows, sortable(c, i, now))
 		}
 	}
-	return false
+	page := o.Page(p.d.server.ID(), now, len(clients), rows)
+	if o.Lists() {
+		if err := p.listSubs(clients, page.Connections); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range page.Connections {
+		describe(r, &clients[r.Place], &o, tags)
+	}
+	return page, nil
 }
 
-// connection makes a row.
-func connection(c *server.ClientSnapshot, now time.Time, o *monitor.ConnzOptions, tags map[string]string) *monitor.Connection {
+// listSubs fetches the subscriptions of those connections that are on a page, and of no others: there may
+// be a million.
+func (p pages) listSubs(clients []server.ClientSnapshot, rows []*monitor.Connection) error {
+	counts := make(map[uint64]int)
+	for _, r := range rows {
+		if c := &clients[r.Place]; c.Stop.IsZero() {
+			counts[c.ID] = c.Subscriptions
+		}
+	}
+	lists, err := p.d.server.SubsOf(counts, p.room())
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if c := &clients[r.Place]; c.Stop.IsZero() {
+			c.Subs = lists[c.ID]
+		}
+	}
+	return nil
+}
+
+// overlap makes of a filter what a Query asks; nil of none.
+func overlap(filter string) func(string) bool {
+	if filter == "" {
+		return nil
+	}
+	return func(heard string) bool { return subject.Overlap(filter, heard) }
+}
+
+// sortable is a row with what rows are sorted by. The rest costs, and most rows are on no page.
+func sortable(c *server.ClientSnapshot, place int, now time.Time) *monitor.Connection {
 	until := now
 	r := &monitor.Connection{
-		CID: c.ID, Kind: c.Kind, Type: c.Type, IP: c.IP, Port: c.Port, Start: c.Start.UTC(), LastActivity: c.LastActivity.UTC(),
-		Reason: c.Reason, RTT: monitor.RoundTrip(c.RTT), RoundTrip: c.RTT, PendingBytes: c.PendingBytes,
+		CID: c.ID, LastActivity: c.LastActivity.UTC(), Reason: c.Reason, RoundTrip: c.RTT, PendingBytes: c.PendingBytes,
 		InMsgs: int64(c.InMsgs), OutMsgs: int64(c.OutMsgs), InBytes: int64(c.InBytes), OutBytes: int64(c.OutBytes),
-		Subscriptions: uint32(c.Subscriptions), Name: c.Name, Lang: c.Lang, Version: c.Version,
-		TLSVersion: c.TLSVersion, TLSCipher: c.TLSCipher, TLSFirst: c.TLSFirst,
+		Subscriptions: uint32(c.Subscriptions), Place: place,
 	}
 	if !c.Stop.IsZero() {
 		stop := c.Stop.UTC()
 		r.Stop, until = &stop, stop
 	}
 	r.Lasted = until.Sub(c.Start)
-	r.Uptime, r.Idle = monitor.Duration(r.Lasted), monitor.Duration(until.Sub(c.LastActivity))
-	if o.Detail || o.Subscriptions {
+	return r
+}
+
+// describe adds the rest of a row.
+func describe(r *monitor.Connection, c *server.ClientSnapshot, o *monitor.ConnzOptions, tags map[string]string) {
+	r.Kind, r.Type, r.IP, r.Port, r.Start = c.Kind, c.Type, c.IP, c.Port, c.Start.UTC()
+	r.Name, r.Lang, r.Version = c.Name, c.Lang, c.Version
+	r.TLSVersion, r.TLSCipher, r.TLSFirst = c.TLSVersion, c.TLSCipher, c.TLSFirst
+	r.RTT, r.Uptime = monitor.RoundTrip(c.RTT), monitor.Duration(r.Lasted)
+	r.Idle = monitor.Duration(r.Lasted - c.LastActivity.Sub(c.Start))
+	switch {
+	case o.Detail:
+		r.SubsDetail = make([]monitor.SubDetail, 0, len(c.Subs))
 		for _, s := range c.Subs {
-			if o.Detail {
-				r.SubsDetail = append(r.SubsDetail, subDetail(s))
-			} else {
-				r.Subs = append(r.Subs, s.Subject)
-			}
+			r.SubsDetail = append(r.SubsDetail, subDetail(s))
+		}
+	case o.Subscriptions:
+		r.Subs = make([]string, 0, len(c.Subs))
+		for _, s := range c.Subs {
+			r.Subs = append(r.Subs, s.Subject)
 		}
 	}
 	if o.Auth {
@@ -88,7 +120,6 @@ func connection(c *server.ClientSnapshot, now time.Time, o *monitor.ConnzOptions
 		}
 		r.TLSPeerCerts = peerCerts(c.TLSPeer)
 	}
-	return r
 }
 
 // peerCerts shows a client's certificate by its name and fingerprints.

@@ -93,6 +93,16 @@ func (n *Node) Links(subjects bool) Snapshot {
 	return s
 }
 
+// EachSub calls f for everything that the other sides of links want, with the link's number and account,
+// one link after the other. f must neither wait nor call back.
+func (n *Node) EachSub(f func(link uint64, account string, sub *broker.Sub)) {
+	for _, k := range n.all() {
+		if s, ok := k.counts(); ok {
+			k.peer.Subs(func(sub *broker.Sub) { f(s.ID, s.Account, sub) })
+		}
+	}
+}
+
 // ShownURLs are URLs of hubs without secrets.
 func ShownURLs(texts []string) []string {
 	shown := make([]string, 0, len(texts))

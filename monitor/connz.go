@@ -58,6 +58,7 @@ type Connection struct {
 
 	RoundTrip time.Duration `json:"-"` // what RTT shows
 	Lasted    time.Duration `json:"-"` // what Uptime shows
+	Place     int           `json:"-"` // where whoever made the row has the rest of it
 }
 
 // A PeerCert is what is shown of a certificate.
@@ -171,6 +172,9 @@ func (o *ConnzOptions) Page(serverID string, now time.Time, total int, rows []*C
 	p.Count = len(p.Connections)
 	return p
 }
+
+// Lists reports whether subscriptions are shown.
+func (o *ConnzOptions) Lists() bool { return o.Subscriptions || o.Detail }
 
 // Shows reports whether a row of that state and account is one of those asked for.
 func (o *ConnzOptions) Shows(cid uint64, user, mqttClient string) bool {

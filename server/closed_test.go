@@ -121,7 +121,7 @@ func TestClientsAreFoundByWhoTheyAre(t *testing.T) {
 		}
 	}
 	all := r.server.Clients(Query{User: "plain", Subscriptions: true})
-	if len(all) != 1 || len(all[0].Subs) != 2 || all[0].Kind != "Client" || all[0].Type != "nats" {
+	if len(all) != 1 || all[0].Subscriptions != 2 || len(all[0].Subs) != 0 || all[0].Kind != "Client" || all[0].Type != "nats" {
 		t.Errorf("got %+v", all)
 	}
 }

@@ -26,6 +26,9 @@ var (
 	ErrNotListening = errors.New("server: the client takes no notice of lame duck mode, or is not connected yet")
 )
 
+// ErrTooMany: a list of subscriptions would take more than there is room for.
+var ErrTooMany = errors.New("these are more subscriptions than one page has room for: ask for fewer with limit, or raise memory_limit")
+
 // Texts of -ERR that do not close the connection.
 const (
 	wireInvalidSubject        = "Invalid Subject"

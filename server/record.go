@@ -29,6 +29,7 @@ type record struct {
 	subs              []SubSnapshot // nil if nobody asked
 	tlsVersion, suite uint16        // 0: plain
 	tlsFirst          bool
+	hears             bool     // if somebody asked, see Query.Hears
 	tlsPeer           []byte   // the client's certificate, nil if nobody asked
 	why               *closing // not nil: it has ended
 }
@@ -45,7 +46,7 @@ func (s *session) record() record {
 	r.traffic.inMsgs, r.traffic.inBytes = s.inMsgs, s.inBytes
 	if s.peer != nil {
 		r.account = s.peer.Account().Name()
-		r.subscriptions = s.countSubs()
+		r.subscriptions = s.countSubs(nil)
 	}
 	if state := s.conn.TLS(); state != nil {
 		r.tlsVersion, r.suite = state.Version, state.CipherSuite
@@ -53,24 +54,21 @@ func (s *session) record() record {
 	return r
 }
 
-func (s *session) countSubs() (n int) {
-	s.peer.Subs(func(*broker.Sub) { n++ })
-	return n
+// eachSub calls f, which must not wait, for each subscription of the session.
+func (s *session) eachSub(f func(*broker.Sub)) {
+	if s.peer != nil {
+		s.peer.Subs(f)
+	}
 }
 
-// listSubs describes at most so many of the session's subscriptions.
-func (s *session) listSubs(most int) (list []SubSnapshot) {
-	if s.peer == nil {
-		return nil
-	}
-	s.peer.Subs(func(sub *broker.Sub) {
-		if len(list) < most {
-			list = append(list, SubSnapshot{
-				Subject: sub.Subject(), Queue: sub.Queue(), SID: sub.Tag(), Msgs: sub.Delivered(), Max: sub.Max(), Account: s.peer.Account().Name(), CID: s.conn.ID(),
-			})
+// countSubs counts those whose subjects fit; with nil all.
+func (s *session) countSubs(fits func(subject string) bool) (n int) {
+	s.eachSub(func(sub *broker.Sub) {
+		if fits == nil || fits(sub.Subject()) {
+			n++
 		}
 	})
-	return list
+	return n
 }
 
 // ending is the record of a session that is over, or about to be.
@@ -87,7 +85,7 @@ func (r record) show() ClientSnapshot {
 		Start: r.start, LastActivity: r.last,
 		RTT: time.Duration(r.rtt) * time.Microsecond, PendingBytes: r.pending,
 		InMsgs: r.traffic.inMsgs, InBytes: r.traffic.inBytes, OutMsgs: r.traffic.outMsgs, OutBytes: r.traffic.outBytes,
-		Subscriptions: r.subscriptions, Subs: r.subs, Account: r.account, TLSFirst: r.tlsFirst, TLSPeer: r.tlsPeer,
+		Subscriptions: r.subscriptions, Subs: r.subs, Hears: r.hears, Account: r.account, TLSFirst: r.tlsFirst, TLSPeer: r.tlsPeer,
 	}
 	if r.from.IsValid() {
 		c.IP = r.from.Addr().String()
@@ -203,7 +201,7 @@ func (s *session) leave(why *closing) {
 	r := s.ending(why)
 	// Nobody can begin output any more, so these have no other writer.
 	r.traffic.outMsgs, r.traffic.outBytes = s.outMsgs, s.outBytes
-	r.subs = s.listSubs(maxClosedSubs)
+	r.subs = s.listSubs(&subsRange{most: maxClosedSubs}, nil)
 	if server.events != nil {
 		server.events.Disconnected(r.show())
 	}

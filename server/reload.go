@@ -141,7 +141,7 @@ func (s *session) recheck(set *settings, pushed bool) *closing {
 		renew = s.peer.Renew
 	}
 	s.dropSubs(renew(id))
-	if most := set.maxSubscriptions(id); most > 0 && int64(s.countSubs()) > most {
+	if most := set.maxSubscriptions(id); most > 0 && int64(s.countSubs(nil)) > most {
 		return errMaxSubscriptions
 	}
 	return nil

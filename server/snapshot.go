@@ -2,12 +2,12 @@ package server
 
 import (
 	"cmp"
-	"math"
 	"runtime"
 	"slices"
 	"time"
 
 	"github.com/edgebus-io/edgebus/auth"
+	"github.com/edgebus-io/edgebus/broker"
 	"github.com/edgebus-io/edgebus/engine"
 )
 
@@ -82,14 +82,8 @@ type ClientSnapshot struct {
 
 	Perms *auth.Permissions // nil: everything; of an ended one it may be unknown
 
-	Subs []SubSnapshot // if Query.Subscriptions asked for them; of an ended one the first few
-}
-
-// A SubSnapshot is one subscription.
-type SubSnapshot struct {
-	Account, Subject, Queue, SID string
-	Msgs, Max                    uint64 // Max 0: any number
-	CID                          uint64
+	Subs  []SubSnapshot // the first few of one that has ended, if Query.Subscriptions asked for them
+	Hears bool          // Query.Hears takes one of its subscriptions
 }
 
 // A State says which connections a Query asks for.
@@ -108,8 +102,12 @@ type Query struct {
 	CID           uint64 // 0: any
 	User          string // empty: any
 	Account       string // empty: any
-	Subscriptions bool   // list them
+	Subscriptions bool   // list those of connections that have ended; SubsOf has those of others
 	Certificates  bool   // of clients that have shown one
+
+	// Hears is asked about subjects of subscriptions, until it takes one. It runs where input is handled,
+	// several times at once, and must not wait. Nil: nobody wants to know.
+	Hears func(subject string) bool
 }
 
 const (
@@ -205,36 +203,46 @@ func (q *Query) wants(r *record) bool {
 
 // each calls f with a record of each of these sessions that is asked for.
 func (q *Query) each(of []*session, f func(*record)) {
+	ask(of, func(c *session) (record, bool) {
+		r := c.record()
+		wanted := q.wants(&r)
+		if wanted {
+			q.addDetails(&r, c)
+		}
+		return r, wanted
+	}, func(r record) { f(&r) })
+}
+
+// ask calls on where the input of each of these connections is handled, and then with what it returned,
+// here. Who answers false is left out.
+func ask[T any](of []*session, on func(*session) (T, bool), with func(T)) {
 	for len(of) > 0 {
 		n := min(len(of), snapshotBatch)
-		q.batch(of[:n], f)
+		askBatch(of[:n], on, with)
 		of = of[n:]
 	}
 }
 
-// batch is each for sessions that are asked at the same time.
-func (q *Query) batch(of []*session, f func(*record)) {
-	type row struct {
-		record
-		wanted bool
+// askBatch is ask for sessions that are asked at the same time.
+func askBatch[T any](of []*session, on func(*session) (T, bool), with func(T)) {
+	type answer struct {
+		row T
+		ok  bool
 	}
-	ready := make(chan row, len(of)) // has room for all: who is late does not wait
+	ready := make(chan answer, len(of)) // has room for all: who is late does not wait
 	for _, c := range of {
 		c.conn.Post(func(*engine.Loop) {
-			r := row{record: c.record()}
-			if r.wanted = q.wants(&r.record); r.wanted {
-				q.addDetails(&r.record, c)
-			}
-			ready <- r
+			row, ok := on(c)
+			ready <- answer{row, ok}
 		})
 	}
 	patience := time.NewTimer(snapshotPatience)
 	defer patience.Stop()
 	for range of {
 		select {
-		case r := <-ready:
-			if r.wanted {
-				f(&r.record)
+		case a := <-ready:
+			if a.ok {
+				with(a.row)
 			}
 		case <-patience.C:
 			return
@@ -242,10 +250,10 @@ func (q *Query) batch(of []*session, f func(*record)) {
 	}
 }
 
-// addDetails puts into r what takes much room. Owner only.
+// addDetails puts into r what not every row has. Owner only.
 func (q *Query) addDetails(r *record, c *session) {
-	if q.Subscriptions {
-		r.subs = c.listSubs(math.MaxInt)
+	if q.Hears != nil {
+		c.eachSub(func(sub *broker.Sub) { r.hears = r.hears || q.Hears(sub.Subject()) })
 	}
 	if state := c.conn.TLS(); q.Certificates && state != nil && len(state.PeerCertificates) > 0 {
 		r.tlsPeer = state.PeerCertificates[0].Raw
