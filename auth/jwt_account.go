@@ -30,6 +30,7 @@ type claimed struct {
 	defaults *Permissions
 	expires  time.Time
 	stand    bool // it stands for a system account that could not be fetched yet
+	kept     bool // it is from before a reload, and is fetched again when somebody needs it
 
 	// Whoever holds operator.mu.
 	order   int       // of loading

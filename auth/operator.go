@@ -43,6 +43,7 @@ type operator struct {
 	wait     time.Duration // for other servers, if they have to be asked for an account
 	asker    *asker
 	now      func() time.Time
+	away     error // why the account server did not answer when this was made; nil if it did, or was not asked
 
 	// Held by whoever changes accounts until those who asked to be told have been, so that what
 	// they hear last is what is true. Whoever is told must not change accounts.
@@ -286,6 +287,9 @@ func (p *operator) loadSystem() error {
 	if err == nil {
 		return nil
 	}
+	if isAway(err) {
+		p.away = err
+	}
 	if p.kind == resolverMemory || p.root == "" {
 		return badf("system_account %s cannot be loaded: %w", p.system, err)
 	}
@@ -374,23 +378,31 @@ func (p *operator) close() {
 }
 
 // inherit loads what another one has loaded. An account that cannot be fetched any more is taken
-// over from there, unless the resolver knows that it is gone.
+// over from there, unless the resolver knows that it is gone. Nothing else is carried out meanwhile:
+// of an account server that does not answer one account is asked for, and not each in its turn.
 func (p *operator) inherit(old *operator) {
+	if url, ok := p.resolver.(*urlResolver); ok {
+		p.resolver = &hurriedResolver{resolver: url, until: time.Now().Add(inheritPatience), away: p.away}
+		defer func() { p.resolver = url }()
+	}
 	old.mu.RLock()
 	before := old.inOrder()
 	old.mu.RUnlock()
+	var kept []*claimed
 	for _, was := range before {
 		if was.stand {
 			continue
 		}
-		_, err := p.load(was.name)
-		if err == nil || errors.Is(err, errNoAccount) || errors.Is(err, fs.ErrNotExist) {
+		a, err := p.load(was.name)
+		if err == nil && !a.stand || errors.Is(err, errNoAccount) || errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if a, err := p.verify(was.token, true); err == nil {
-			p.install(p.gather(a), a)
+			a.kept = true
+			kept = append(kept, a)
 		}
 	}
+	p.install(kept, nil)
 }
 
 // Recheck is Refresh with the reason why somebody may no longer be here: ErrExpired,
@@ -407,7 +419,7 @@ func (d *Directory) Recheck(old *Identity) (*Identity, error) {
 }
 
 // Inherit loads the accounts that an earlier Directory has loaded, so that a reload finds them. It
-// may wait for the resolver. Call it before this Directory takes the other one's place.
+// may wait for the resolver, for some seconds. Call it before this Directory takes the other one's place.
 func (d *Directory) Inherit(old *Directory) {
 	if d.operator != nil && old != nil && old.operator != nil {
 		d.operator.inherit(old.operator)

@@ -11,6 +11,9 @@ import (
 const (
 	// fetchPause keeps clients of an account that is gone from asking the resolver all the time.
 	fetchPause = time.Second
+	// keptPause is the same for accounts that were taken over from before a reload: they work as they
+	// are, and whoever logs in should not wait for an account server that may still be away.
+	keptPause = 30 * time.Second
 	// maxGather bounds the accounts that one account's imports make us load, directly or not.
 	maxGather = 1024
 	// maxAlarm is the longest wait for an expiry, in case the clock is set.
@@ -34,7 +37,7 @@ func (p *operator) loaded(name string) *claimed {
 // load returns an account that is in force, fetching it if necessary.
 func (p *operator) load(name string) (*claimed, error) {
 	a, now := p.loaded(name), p.now()
-	if a != nil && !a.stand && !p.isExpired(a, now) {
+	if a != nil && !a.stand && !a.kept && !p.isExpired(a, now) {
 		return a, nil
 	}
 	if a != nil && !p.mayFetchAgain(a, now) {
@@ -42,10 +45,13 @@ func (p *operator) load(name string) (*claimed, error) {
 	}
 	fresh, err := p.fetch(name)
 	if err != nil {
-		if a != nil {
-			return p.stillThere(a)
+		if a == nil {
+			return nil, err
 		}
-		return nil, err
+		if a.kept && errors.Is(err, errNoAccount) {
+			p.remove(name) // as a reload would have done
+		}
+		return p.stillThere(a)
 	}
 	p.install(p.gather(fresh), nil)
 	if a = p.loaded(name); a == nil {
@@ -63,7 +69,11 @@ func (p *operator) isExpired(a *claimed, now time.Time) bool {
 func (p *operator) mayFetchAgain(a *claimed, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if since := now.Sub(a.fetched); since >= 0 && since < fetchPause {
+	pause := fetchPause
+	if a.kept && !a.expired(now) {
+		pause = keptPause
+	}
+	if since := now.Sub(a.fetched); since >= 0 && since < pause {
 		return false
 	}
 	a.fetched = now
@@ -147,7 +157,7 @@ func (p *operator) install(fetched []*claimed, pushed *claimed) {
 	var fresh []*claimed
 	for _, a := range fetched {
 		before := p.known[a.name]
-		if before != nil && !before.stand && !before.expired(now) || a == pushed {
+		if before != nil && !before.stand && !before.kept && !before.expired(now) || a == pushed {
 			continue
 		}
 		if p.put(a, before) {

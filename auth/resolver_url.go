@@ -81,6 +81,35 @@ func (r *urlResolver) fetch(account string) (string, error) {
 	return "", fmt.Errorf("fetch: the account server points elsewhere more than %d times", maxRedirects)
 }
 
+// isAway reports whether an account server did not answer at all: it is not there, or silent.
+func isAway(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(*net.OpError))
+}
+
+// inheritPatience is how long an account server is asked for what was loaded before a reload.
+const inheritPatience = 5 * time.Second
+
+// A hurriedResolver asks until it is late, or until nobody answers. One goroutine uses it.
+type hurriedResolver struct {
+	resolver
+	until time.Time
+	away  error // why nobody is asked any more
+}
+
+func (r *hurriedResolver) fetch(account string) (token string, err error) {
+	if r.away == nil && time.Now().After(r.until) {
+		r.away = errors.New("fetch: the account server takes too long")
+	}
+	if r.away != nil {
+		return "", r.away
+	}
+	token, err = r.resolver.fetch(account)
+	if isAway(err) {
+		r.away = err
+	}
+	return token, err
+}
+
 // A urlAnswer is what an account server says.
 type urlAnswer struct {
 	code     int
