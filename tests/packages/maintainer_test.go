@@ -43,19 +43,25 @@ func (s *stage) tool(t *testing.T, name, does string) {
 // run runs a script of the package, and returns what it has called and said.
 func (s *stage) run(t *testing.T, script string, args ...string) (calls, said string) {
 	t.Helper()
-	os.Remove(s.calls)
 	content := text(t, "packaging/debian/"+script)
 	for _, place := range []string{"/run/systemd/system", "/usr/sbin/policy-rc.d", "/etc/edgebus", "/var/lib/edgebus", "/var/log/edgebus", "/run/edgebus"} {
 		content = strings.ReplaceAll(content, place, s.folder+place)
 	}
-	cmd := exec.Command("sh", append([]string{"-c", content, script}, args...)...)
+	calls, said, err := s.play(content, append([]string{script}, args...)...)
+	if err != nil {
+		t.Errorf("%s %q: %v\n%s", script, args, err, said)
+	}
+	return calls, said
+}
+
+// play runs lines of shell; the first argument is what they are called.
+func (s *stage) play(content string, args ...string) (calls, said string, err error) {
+	os.Remove(s.calls)
+	cmd := exec.Command("sh", append([]string{"-c", content}, args...)...)
 	cmd.Env = append(os.Environ(), "PATH="+s.tools+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%s %q: %v\n%s", script, args, err, out)
-	}
 	noted, _ := os.ReadFile(s.calls)
-	return string(noted), string(out)
+	return string(noted), string(out), err
 }
 
 const (
