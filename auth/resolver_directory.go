@@ -47,6 +47,7 @@ type directoryResolver struct {
 	delete bool
 	hard   bool
 	now    func() time.Time
+	settle func(folder string) error // SyncFolder
 
 	// Anyone's, under mu. Files are written and removed under it, too: they are small, and two
 	// writers of one file would leave the index with the wrong one.
@@ -68,7 +69,7 @@ type accountFile struct {
 func openDirectory(o *ResolverOptions) (*directoryResolver, error) {
 	r := &directoryResolver{
 		dir: o.Dir, cache: o.Type == resolverCache, ttl: o.TTL, delete: o.AllowDelete || o.Type == resolverCache,
-		hard: o.HardDelete || o.Type == resolverCache, now: time.Now,
+		hard: o.HardDelete || o.Type == resolverCache, now: time.Now, settle: SyncFolder,
 		files: make(map[string]*list.Element), used: list.New(),
 	}
 	r.limit = int(min(cmp.Or(o.Limit, maxAccounts), maxAccounts))
@@ -167,7 +168,8 @@ func (r *directoryResolver) fetch(account string) (string, error) {
 	return token, nil
 }
 
-// save writes an account's file. It is in place when save returns.
+// save writes an account's file. It is in place when save returns, for whoever looks after a power cut, too;
+// after an error it may be.
 func (r *directoryResolver) save(account, token string) error {
 	if !isAccount(account) {
 		return errors.New("invalid public key")
@@ -208,10 +210,10 @@ func (r *directoryResolver) saveLocked(account, token string) error {
 	}
 	r.noteLocked(account, token)
 	r.armLocked()
-	return nil
+	return r.settle(r.dir)
 }
 
-// writeAside replaces a file in one step.
+// writeAside replaces a file in one step, which is on disk when its folder is.
 func writeAside(dir, path, content string) error {
 	f, err := os.CreateTemp(dir, newStart+"*")
 	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(dir, 0o750) == nil { // somebody has cleaned up
@@ -240,7 +242,7 @@ func writeAside(dir, path, content string) error {
 }
 
 // remove deletes an account's file, or renames it if that is how deleting is configured. One that
-// is not there is deleted already.
+// is not there is deleted already, on disk as well when remove returns without an error.
 func (r *directoryResolver) remove(account string) error {
 	if !r.delete {
 		return errNoDelete
@@ -257,6 +259,9 @@ func (r *directoryResolver) remove(account string) error {
 		return err
 	}
 	r.forgetLocked(account)
+	if err := r.settle(r.dir); !errors.Is(err, fs.ErrNotExist) { // somebody has removed all of them
+		return err
+	}
 	return nil
 }
 

@@ -7,7 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/edgebus-io/edgebus/auth"
 )
+
+// SyncFolder returns when what was last renamed or removed in a folder outlives a power cut.
+func SyncFolder(folder string) error { return auth.SyncFolder(folder) }
 
 // writePid writes the pid file as a whole or not at all: whoever reads it while we start must not
 // see half a number.

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/edgebus-io/edgebus/daemon"
 )
 
 // newSecretMode is the most that a new file may be read: by its group, which is that of a service.
@@ -15,16 +17,22 @@ const newSecretMode = 0o640
 // one is readable by nobody else, or, if root writes it, by the group that may read the configuration beside
 // it: the server may be another user.
 func writeSecret(path string, content []byte) error {
+	return replaceFile(path, content, settleOwner, daemon.SyncFolder)
+}
+
+// replaceFile puts a file in place that settle has seen, and returns when a power cut leaves it there: a
+// device that is told to be revoked must not be back afterwards, nor a file be empty.
+func replaceFile(path string, content []byte, settle func(aside *os.File, path string) error, sync func(folder string) error) error {
 	aside, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // its mode is 0600
 	if err != nil {
 		return err
 	}
 	_, err = aside.Write(content)
 	if err == nil {
-		err = settleOwner(aside, path)
+		err = settle(aside, path)
 	}
 	if err == nil {
-		err = aside.Sync() // a device that lost power must not have an empty file
+		err = aside.Sync()
 	}
 	if closed := aside.Close(); err == nil {
 		err = closed
@@ -34,8 +42,12 @@ func writeSecret(path string, content []byte) error {
 	}
 	if err != nil {
 		os.Remove(aside.Name())
+		return err
 	}
-	return err
+	if err := sync(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("%s is written, and nobody knows whether it outlives a power cut: %w", path, err)
+	}
+	return nil
 }
 
 // settleOwner gives the file that will be at path the owner, group and mode that it should have there.
