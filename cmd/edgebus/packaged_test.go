@@ -198,7 +198,7 @@ func TestUpHidesNoPackagedService(t *testing.T) {
 	}}
 	dir := siteDir(t)
 	unit := filepath.Join(v.packaged[0], unitName)
-	if err := os.WriteFile(unit, nil, 0o600); err != nil {
+	if err := os.WriteFile(unit, []byte("[Unit]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := inProcess(v, "up", "--dir", dir, "-p", "-1", "-m", "-1")

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/edgebus-io/edgebus/daemon"
 )
 
 // A supervisor is systemd, or what a test has in its place.
@@ -118,7 +120,8 @@ var errOtherUnit = errors.New("is there and runs something else: remove it, or u
 // errPackaged: the service is there without up.
 var errPackaged = errors.New(`is the service of a package, and up would hide it: "systemctl enable --now edgebus" starts it, "edgebus device add NAME" says who may connect`)
 
-// mayInstall reports whether a unit of the site would take nobody's place.
+// mayInstall reports whether a unit of the site would take nobody's place. An empty file is what a power cut can
+// leave of one; a unit that is masked is a link.
 func (v *supervisor) mayInstall(s site) error {
 	if v.owns(s) {
 		return nil
@@ -128,7 +131,7 @@ func (v *supervisor) mayInstall(s site) error {
 			return fmt.Errorf("%s %w", path, errPackaged)
 		}
 	}
-	if isThere(v.unit()) {
+	if info, err := os.Lstat(v.unit()); err == nil && (info.Size() > 0 || !info.Mode().IsRegular()) {
 		return fmt.Errorf("%s %w", v.unit(), errOtherUnit)
 	}
 	return nil
@@ -148,7 +151,8 @@ func (v *supervisor) install(ctx context.Context, s site) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(v.unit(), []byte(unitText(program, s)), 0o644); err != nil {
+	forAll := func(aside *os.File, _ string) error { return aside.Chmod(0o644) }
+	if err := replaceFile(v.unit(), []byte(unitText(program, s)), forAll, daemon.SyncFolder); err != nil {
 		return err
 	}
 	if err := v.run(ctx, "daemon-reload"); err != nil {

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -271,6 +272,47 @@ func TestUnitRunsTheSiteAndIsNobodyElses(t *testing.T) {
 	want := "daemon-reload|enable --now edgebus.service|disable --now edgebus.service|daemon-reload"
 	if got := strings.Join(ran, "|"); got != want {
 		t.Errorf("systemctl %s, want %s", got, want)
+	}
+}
+
+// A power cut soon after the first up leaves no empty unit, and if one is there it is taken for what is left of
+// ours.
+func TestUnitIsWrittenAsAWholeAndOverWhatAPowerCutHasLeft(t *testing.T) {
+	s := site{"/etc/a"}
+	for name, row := range map[string]struct {
+		prepare func(unit string) error
+		refused bool
+	}{
+		"nothing": {prepare: func(string) error { return nil }},
+		"empty":   {prepare: func(unit string) error { return os.WriteFile(unit, nil, 0o644) }},
+		"ours":    {prepare: func(unit string) error { return os.WriteFile(unit, []byte(unitText("/old", s)), 0o600) }},
+		"masked":  {prepare: func(unit string) error { return os.Symlink("/dev/null", unit) }, refused: true},
+		"other":   {prepare: func(unit string) error { return os.WriteFile(unit, []byte("[Unit]\n"), 0o644) }, refused: true},
+	} {
+		v := &supervisor{folder: t.TempDir()}
+		v.run = func(_ context.Context, args ...string) error {
+			if info, err := os.Stat(v.unit()); err != nil || !v.owns(s) || info.Mode().Perm() != 0o644 {
+				t.Errorf("%s: at %q the unit is %v, %v", name, args, info, err)
+			}
+			return nil
+		}
+		if err := row.prepare(v.unit()); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := os.OpenFile(v.unit(), os.O_RDONLY, 0) // kept open: nobody gets its number
+		if err := v.install(t.Context(), s); errors.Is(err, errOtherUnit) != row.refused {
+			t.Errorf("%s: %v", name, err)
+		}
+		if before != nil && !row.refused {
+			was, _ := before.Stat()
+			if is, err := os.Stat(v.unit()); err != nil || os.SameFile(was, is) {
+				t.Errorf("%s: the unit was written in place", name)
+			}
+		}
+		before.Close()
+		if files, err := os.ReadDir(v.folder); len(files) != 1 {
+			t.Errorf("%s: left are %v, %v", name, files, err)
+		}
 	}
 }
 
