@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -218,6 +220,38 @@ func TestPidFileThatCannotBeWrittenStopsTheStart(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	noneLeft(t, before)
+}
+
+// A board whose disk is full, read-only or dead serves, and says what it lacks; what is wrong with the
+// configuration ends the start.
+func TestServerWithoutItsFilesIsBetterThanNone(t *testing.T) {
+	for fault, remedy := range map[error]string{
+		syscall.EROFS: "read-only", syscall.ENOSPC: "make room", syscall.EIO: "the disk fails",
+		syscall.EACCES: "", syscall.ENOENT: "", syscall.ENOTDIR: "", errors.New("another server is running"): "",
+	} {
+		out := new(page)
+		d, err := New(Options{Port: randomPort, Log: LogOptions{Stderr: out}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := fmt.Errorf("pid_file: %w", &fs.PathError{Op: "open", Path: "/run/x.pid", Err: fault})
+		if err := d.orWithout(func() error { return bad })(); (err == nil) != (remedy != "") {
+			t.Errorf("%v: %v", fault, err)
+		}
+		line := out.String()
+		for _, text := range []string{"[ERR] This server runs without a part", "/run/x.pid", "remedy=", remedy, "restart the server"} {
+			if strings.Contains(line, text) != (remedy != "") && text != "" {
+				t.Errorf("%v: %q in %q", fault, text, line)
+			}
+		}
+	}
+	d, err := New(Options{Port: randomPort, Log: LogOptions{Stderr: new(page)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.orWithout(func() error { return nil })(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestAnothersPidFileStays(t *testing.T) {

@@ -1,18 +1,51 @@
 package daemon
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/edgebus-io/edgebus/auth"
 )
 
 // SyncFolder returns when what was last renamed or removed in a folder outlives a power cut.
 func SyncFolder(folder string) error { return auth.SyncFolder(folder) }
+
+// orWithout is a step that may fail where a server without a file is better than none: once another server has
+// given its place up, and on a disk that takes nothing, as a board may find it after a power cut.
+func (d *Daemon) orWithout(do func() error) func() error {
+	return func() error {
+		err := do()
+		remedy := diskRemedy(err)
+		if err == nil || remedy == "" && !d.follows {
+			return err
+		}
+		d.logger.Error("This server runs without a part of what is configured", "error", err,
+			"remedy", cmp.Or(remedy, "mend that")+"; then restart the server, when it suits")
+		return nil
+	}
+}
+
+// diskRemedy is what to do where the disk takes nothing. Empty: it is something else, such as a folder that is
+// not there or not ours, which is the configuration's fault.
+func diskRemedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return "look why the file system is read-only: the kernel makes it so after errors, as its log says, and a service's unit may"
+	case errors.Is(err, syscall.ENOSPC):
+		return "make room on the disk"
+	case errors.Is(err, syscall.EIO):
+		return "look at the kernel's log: the disk fails"
+	}
+	return ""
+}
 
 // writePid writes the pid file as a whole or not at all: whoever reads it while we start must not
 // see half a number.
@@ -132,6 +165,9 @@ func writeWhole(path string, content []byte) error {
 	}
 	if err != nil {
 		os.Remove(aside.Name())
+		if named := (*fs.PathError)(nil); errors.As(err, &named) {
+			named.Path = path // the other one says nothing to an operator
+		}
 	}
 	return err
 }

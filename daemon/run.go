@@ -48,9 +48,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		{"", d.listenLeaf},
 		{"", d.listenMonitor},
 		{"", func() error { return d.follow(serving) }},
-		{"", d.unlessFollowing(d.listenControl)},
-		{"", d.unlessFollowing(d.writePid)},
-		{"", d.unlessFollowing(d.writePorts)},
+		{"", d.orWithout(d.listenControl)},
+		{"", d.orWithout(d.writePid)},
+		{"", d.orWithout(d.writePorts)},
 		{"doors", func() error { return d.serve(serving) }},
 		{"doors", func() error { d.serveLeaf(serving); d.serveMonitor(serving); return nil }},
 	} {

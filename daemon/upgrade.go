@@ -293,19 +293,6 @@ func (d *Daemon) tellElder(line string) error {
 	return err
 }
 
-// unlessFollowing is a step that may fail once another server has given its place up: a server without its
-// pid file is better than none.
-func (d *Daemon) unlessFollowing(do func() error) func() error {
-	return func() error {
-		err := do()
-		if err != nil && d.follows {
-			d.logger.Error("This server runs without a part of what is configured", "error", err)
-			return nil
-		}
-		return err
-	}
-}
-
 // Failed tells the server that has started us why it is to go on; nothing if there is none, or no error.
 func (in *Inheritance) Failed(err error) {
 	if in == nil || in.elder == nil {
