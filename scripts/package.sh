@@ -111,7 +111,7 @@ package() {
 		-e "s|@SIZE@|$size|" \
 		packaging/debian/control.in >"$debian/control"
 	install -m 644 packaging/debian/conffiles "$debian/conffiles"
-	install -m 755 packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm "$debian/"
+	install -m 755 packaging/debian/preinst packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm "$debian/"
 	(cd "$root" && find usr lib -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
 	dpkg-deb --root-owner-group "-Z${COMPRESSION:-xz}" --build "$root" "$packages/edgebus_${name}_$1.deb" >/dev/null
 	rm -rf "$root"

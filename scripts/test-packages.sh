@@ -294,6 +294,21 @@ serves_under_systemd() {
 		systemctl start edgebus
 		dpkg -i /broken.deb >/dev/null 2>&1
 		is "a service that ran before it" "$(systemctl is-active edgebus)" active
+		# What is removed and installed again serves again; what somebody has stopped or switched off does not.
+		dpkg --remove edgebus >/dev/null 2>&1
+		becomes "after a removal" "" running
+		dpkg -i /package.deb >/dev/null 2>&1
+		is "after it is installed again" "$(systemctl is-active edgebus) $(systemctl is-enabled edgebus)" "active enabled"
+		edgebus check --connect || exit 1
+		systemctl stop edgebus
+		dpkg -i /next.deb >/dev/null 2>&1
+		is "a service that was stopped, after an upgrade" "$(systemctl is-active edgebus)" inactive
+		systemctl disable edgebus 2>/dev/null
+		dpkg --remove edgebus >/dev/null 2>&1
+		dpkg -i /next.deb >/dev/null 2>&1
+		is "a service that was switched off, after it is installed again" "$(systemctl is-active edgebus) $(systemctl is-enabled edgebus)" "inactive disabled"
+		systemctl enable --now edgebus 2>/dev/null
+		is "after it is switched on" "$(systemctl is-active edgebus)" active
 		dpkg --purge edgebus >/dev/null 2>&1
 		becomes "after a purge" "" running
 		echo "all is well"

@@ -124,7 +124,7 @@ func TestPackagesHaveWhatTheyShould(t *testing.T) {
 		if conffiles, err := os.ReadFile(filepath.Join(inside, "DEBIAN/conffiles")); string(conffiles) != "/etc/edgebus/edgebus.conf\n" {
 			t.Errorf("%s: conffiles %q, %v", architecture, conffiles, err)
 		}
-		for _, script := range []string{"postinst", "prerm", "postrm"} {
+		for _, script := range []string{"preinst", "postinst", "prerm", "postrm"} {
 			output(t, nil, "sh", "-n", filepath.Join(inside, "DEBIAN", script))
 		}
 	}

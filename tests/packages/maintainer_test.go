@@ -135,6 +135,33 @@ func TestMaintainerScriptsTouchTheServiceOnlyWhereTheyShould(t *testing.T) {
 	}
 }
 
+// A package that was removed and not purged is configured like an upgrade, and its service has to be started:
+// prerm has stopped it. An upgrade of one that somebody has stopped leaves it so.
+func TestServiceOfAPackageThatWasRemovedIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, preinst, between, postinst string // between: postrm, as after a failure
+		starts                           bool
+	}{
+		{name: "first", preinst: "install", postinst: "configure", starts: true},
+		{name: "after a removal", preinst: "install 1.0", postinst: "configure 1.0", starts: true},
+		{name: "after an installation that failed", preinst: "install 1.0", between: "abort-install 1.0", postinst: "configure 1.0"},
+		{name: "upgrade", preinst: "upgrade 1.0", postinst: "configure 1.0"},
+	} {
+		s := newStage(t)
+		s.tool(t, "systemctl", `case "$*" in *is-active*) exit 3 ;; esac`)
+		s.run(t, "preinst", strings.Fields(row.preinst)...)
+		if row.between != "" {
+			s.run(t, "postrm", strings.Fields(row.between)...)
+		}
+		for attempt, want := range []bool{row.starts, row.starts && !strings.Contains(row.postinst, " ")} {
+			if calls, _ := s.run(t, "postinst", strings.Fields(row.postinst)...); strings.Contains(calls, starts) != want {
+				t.Errorf("%s, postinst %d: want a start %v, and it calls\n%s", row.name, attempt+1, want, calls)
+			}
+		}
+	}
+}
+
 // A purge leaves nothing of ours, what a power cut has left half written included, and everything that is not.
 func TestPurgeLeavesWhatIsNotOurs(t *testing.T) {
 	t.Parallel()

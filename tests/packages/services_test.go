@@ -74,7 +74,7 @@ func TestServiceScriptsAgree(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"openrc/edgebus.initd", "openrc/edgebus.confd", "openwrt/edgebus.init", "install.sh", "debian/postinst", "debian/prerm", "debian/postrm"} {
+	for _, name := range []string{"openrc/edgebus.initd", "openrc/edgebus.confd", "openwrt/edgebus.init", "install.sh", "debian/preinst", "debian/postinst", "debian/prerm", "debian/postrm"} {
 		output(t, nil, "sh", "-n", filepath.Join("packaging", filepath.FromSlash(name)))
 	}
 }
