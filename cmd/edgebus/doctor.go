@@ -66,7 +66,7 @@ type examination struct {
 	loaded *daemon.Loaded // nil: no configuration, or one that cannot be used
 
 	now   func() time.Time
-	space func(folder string) (free, total uint64, err error)
+	space func(folder string) (diskState, error)
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	root  string // where proc is
 

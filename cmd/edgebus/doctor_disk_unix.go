@@ -4,11 +4,18 @@ package main
 
 import "syscall"
 
-// diskSpace says how much room the file system of a folder has for us, and has in all, in bytes.
-func diskSpace(folder string) (free, total uint64, err error) {
+// mountedReadOnly is ST_RDONLY of Linux and MNT_RDONLY of Darwin.
+const mountedReadOnly = 1
+
+// diskSpace looks at the file system of a folder.
+func diskSpace(folder string) (d diskState, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(folder, &s); err != nil {
-		return 0, 0, err
+		return d, err
 	}
-	return uint64(s.Bavail) * uint64(s.Bsize), uint64(s.Blocks) * uint64(s.Bsize), nil
+	return diskState{
+		free:     uint64(s.Bavail) * uint64(s.Bsize),
+		total:    uint64(s.Blocks) * uint64(s.Bsize),
+		readOnly: s.Flags&mountedReadOnly != 0,
+	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,8 +22,10 @@ const (
 	expirySoon = 14 * 24 * time.Hour
 	// maxCertificateFile bounds what is read of a file of certificates.
 	maxCertificateFile = 1 << 20
-	// On a disk with less than that nothing can be written for long.
+	// On a disk with less than that nothing can be written for long, or, if the disk is a small one, with less
+	// than leastPart of it, in percent: on a router with 16 MB of flash all of it is less.
 	leastSpace = 16 << 20
+	leastPart  = 2
 	// scarceSpace is the part of a disk, in percent, below which it is warned.
 	scarceSpace = 5
 	// nearlyAll is the part of a limit, in percent, from which on it is warned.
@@ -110,34 +113,57 @@ func readBounded(file string, most int64) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// disks looks for room where the server writes.
-func (e *examination) disks() {
-	folders := []string{"."}
-	if e.loaded != nil {
-		o := &e.loaded.Options
-		folders = []string{filepath.Dir(e.path)}
-		for _, file := range []string{o.Log.File, o.PidFile} {
-			if file != "" {
-				folders = append(folders, filepath.Dir(file))
-			}
-		}
-		if o.PortsFileDir != "" {
-			folders = append(folders, o.PortsFileDir)
+// A diskState is how a file system is, in bytes. Of total 0 nobody knows how much room it has.
+type diskState struct {
+	free, total uint64 // free for us
+	readOnly    bool
+}
+
+// isFull reports whether nothing can be written for long.
+func (d diskState) isFull() bool { return d.free < min(leastSpace, d.total/100*leastPart) }
+
+// writtenFolders are those in which the server writes, each with the key that says so.
+func (e *examination) writtenFolders() map[string]string {
+	o, folders := &e.loaded.Options, map[string]string{}
+	for _, each := range [...]struct{ key, file string }{{"log_file", o.Log.File}, {"pid_file", o.PidFile}} {
+		if each.file != "" {
+			folders[filepath.Dir(each.file)] = each.key
 		}
 	}
-	slices.Sort(folders)
-	for _, folder := range slices.Compact(folders) {
-		free, total, err := e.space(folder)
+	for _, each := range [...]struct{ key, folder string }{{"ports_file_dir", o.PortsFileDir}, {"resolver", o.Top.Operator.Resolver.Dir}} {
+		if each.folder != "" {
+			folders[filepath.Clean(each.folder)] = each.key
+		}
+	}
+	return folders
+}
+
+// disks looks for room where the server writes, and where its configuration is written.
+func (e *examination) disks() {
+	folders := map[string]string{".": ""}
+	if e.loaded != nil {
+		folders = e.writtenFolders()
+		if own := filepath.Dir(e.path); folders[own] == "" {
+			folders[own] = ""
+		}
+	}
+	for _, folder := range slices.Sorted(maps.Keys(folders)) {
+		d, err := e.space(folder)
+		key := folders[folder]
 		switch {
 		case err != nil:
 			e.add(isError, "disk", "make this folder, and let the server write there", "%s: %v", folder, err)
-		case total == 0: // nobody knows
-		case free < leastSpace:
-			e.add(isError, "disk", "make room: logs cannot be written, nor what has to be kept", "the disk of %s is full: %s are free", folder, volume(float64(free)))
-		case free < total/100*scarceSpace:
-			e.add(isWarning, "disk", "make room before it is full", "the disk of %s has %s free of %s", folder, volume(float64(free)), volume(float64(total)))
+		case d.readOnly && key != "":
+			e.add(isError, "disk", "look in the kernel's log why, and mount it so that it can be written, or name another place for it", "the disk of %s is read-only, and %s is there", folder, key)
+		case d.readOnly:
+			e.add(isWell, "disk", "", "%s: read-only, and the server writes nothing there", folder)
+		case d.total == 0: // nobody knows
+		case d.isFull():
+			e.add(isError, "disk", "make room: logs cannot be written, nor what has to be kept", "the disk of %s is full: %s are free", folder, volume(float64(d.free)))
+		case d.free < d.total/100*scarceSpace:
+			e.add(isWarning, "disk", "make room before it is full", "the disk of %s has %s free of %s", folder, volume(float64(d.free)), volume(float64(d.total)))
 		default:
-			e.add(isWell, "disk", "", "%s: %s free", folder, volume(float64(free)))
+			e.add(isWell, "disk", "", "%s: %s free", folder, volume(float64(d.free)))
 		}
 	}
 }

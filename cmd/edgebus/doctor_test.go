@@ -240,14 +240,61 @@ func TestDoctorNamesAFullDisk(t *testing.T) {
 	url := startBus(t).url
 	path := file(t, "edge.conf", "port: 4222\n")
 	text, _ := diagnose(t, func(e *examination) {
-		e.space = func(string) (free, total uint64, err error) { return 4096, 1 << 34, nil }
+		e.space = func(string) (diskState, error) { return diskState{free: 4096, total: 1 << 34}, nil }
 	}, "-c", path, "-s", url)
 	names(t, text, `^error: disk: the disk of \S+ is full: 4 KiB are free`, "make room")
 	text, _ = diagnose(t, func(e *examination) {
-		e.space = func(string) (free, total uint64, err error) { return 1 << 28, 1 << 34, nil }
+		e.space = func(string) (diskState, error) { return diskState{free: 1 << 28, total: 1 << 34}, nil }
 	}, "-c", path, "-s", url)
 	if !strings.Contains(text, "warning: disk: ") {
 		t.Errorf("a disk that is nearly full: %s", text)
+	}
+}
+
+// The disk of a router is small without being full, and what the server only reads may be read-only. What it
+// writes may not.
+func TestDoctorMeasuresADiskByItsSizeAndByWhatIsWrittenThere(t *testing.T) {
+	readOnly, written := t.TempDir(), t.TempDir()
+	roomy := diskState{free: 1 << 33, total: 1 << 34}
+	for name, row := range map[string]struct {
+		key         string // of what is written; default pid_file
+		read, write diskState
+		want, not   string
+	}{
+		"small":                 {write: diskState{free: 12 << 20, total: 12 << 20}, want: "ok: disk: " + written, not: "(error|warning): disk"},
+		"small and nearly full": {write: diskState{free: 400 << 10, total: 12 << 20}, want: "warning: disk: the disk of " + written, not: "error: disk"},
+		"small and full":        {write: diskState{free: 12 << 10, total: 12 << 20}, want: "error: disk: the disk of " + written + " is full"},
+		"squashfs":              {read: diskState{total: 4 << 20, readOnly: true}, want: "ok: disk: " + readOnly + ": read-only", not: "(error|warning): disk"},
+		"read-only, pid file":   {write: diskState{free: 1 << 33, total: 1 << 34, readOnly: true}, want: "error: disk: the disk of " + written + " is read-only, and pid_file is there"},
+		"read-only, log file":   {key: "log_file", write: diskState{total: 4 << 20, readOnly: true}, want: "error: disk: the disk of " + written + " is read-only, and log_file is there", not: "is full"},
+		"read-only, resolver":   {key: "resolver", write: diskState{readOnly: true}, want: "error: disk: the disk of " + written + " is read-only, and resolver is there"},
+	} {
+		if row.read.total == 0 {
+			row.read = roomy
+		}
+		var o daemon.Options
+		switch row.key {
+		case "log_file":
+			o.Log.File = filepath.Join(written, "log")
+		case "resolver":
+			o.Top.Operator.Resolver.Dir = written
+		default:
+			o.PidFile = filepath.Join(written, "pid")
+		}
+		e := &examination{path: filepath.Join(readOnly, "edge.conf"), loaded: &daemon.Loaded{Options: o}, space: func(folder string) (diskState, error) {
+			if folder == readOnly {
+				return row.read, nil
+			}
+			return row.write, nil
+		}}
+		e.disks()
+		var out strings.Builder
+		if _, err := e.print(&out, false); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), row.want) || row.not != "" && regexp.MustCompile(row.not).MatchString(out.String()) {
+			t.Errorf("%s: want %q and not %q in\n%s", name, row.want, row.not, &out)
+		}
 	}
 }
 
