@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,8 @@ type Inheritance struct {
 	notify   string
 	watchdog time.Duration
 	elder    net.Conn // nil: nobody's place is taken
+	elderPID string
+	alone    bool // the elder has died before we could speak to it
 }
 
 // An inherited socket waits for the door that takes it.
@@ -70,7 +73,15 @@ func Inherit() (*Inheritance, error) {
 			in.watchdog = time.Duration(n) * time.Microsecond
 		}
 	}
-	heir := env[envElder] != "" && mine(env[envElder], os.Getppid())
+	in.elderPID = env[envElder]
+	names := strings.Split(env[envSocketNames], ":")
+	heir := in.elderPID != ""
+	if heir && in.orphaned() {
+		// It has died, and without us nobody is left who listens; or we are the child of a program between us.
+		at := slices.Index(names, doorElder)
+		in.alone = at >= 0 && at < maxSockets && hungUp(firstSocket+at)
+		heir = in.alone
+	}
 	if env[envSockets] == "" || !heir && (env[envSocketPID] == "" || !mine(env[envSocketPID], os.Getpid())) {
 		return in, nil // meant for another process
 	}
@@ -78,7 +89,6 @@ func Inherit() (*Inheritance, error) {
 	if err != nil || count < 0 || count > maxSockets {
 		return nil, fmt.Errorf("%s is %q, and a number of sockets up to %d is wanted", envSockets, cut(env[envSockets]), maxSockets)
 	}
-	names := strings.Split(env[envSocketNames], ":")
 	for i := range count {
 		name := ""
 		if i < len(names) {
@@ -88,7 +98,21 @@ func Inherit() (*Inheritance, error) {
 			return nil, fmt.Errorf("%s: socket %d (%q): %w", envSockets, firstSocket+i, cut(name), err)
 		}
 	}
+	if in.alone {
+		in.leaveElder()
+	}
 	return in, nil
+}
+
+// orphaned reports whether the elder is our parent no more. It is as long as it lives.
+func (in *Inheritance) orphaned() bool { return !mine(in.elderPID, os.Getppid()) }
+
+// leaveElder: there is nobody to speak to.
+func (in *Inheritance) leaveElder() {
+	if in.elder != nil {
+		in.elder.Close()
+	}
+	in.elder, in.alone = nil, true
 }
 
 // mine reports whether a variable that names a process names this one; an empty one is for everybody.

@@ -10,6 +10,12 @@ import (
 	"syscall"
 )
 
+// hungUp reports whether a descriptor is a connection that its other end has closed. It takes nothing.
+func hungUp(fd int) bool {
+	n, _, err := syscall.Recvfrom(fd, make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return err == nil && n == 0
+}
+
 // adopt takes one descriptor over. Programs that we start do not get it.
 func (in *Inheritance) adopt(fd int, name string, heir bool) error {
 	syscall.CloseOnExec(fd)

@@ -25,6 +25,8 @@ const (
 	upgradePatience = 30 * time.Second
 	// takePatience is how long either of both may take for the rest.
 	takePatience = 10 * time.Second
+	// dyingPatience is how long a server may be there still whose connections are closed.
+	dyingPatience = time.Second
 	// elderLine bounds what one of both says at a time.
 	elderLine = 4 << 10
 	// pagesPatience is how long pages that are on their way may take once the new server has the door.
@@ -261,12 +263,30 @@ func (d *Daemon) follow(ctx context.Context) error {
 	for _, left := range d.inheritance.closeRest() {
 		d.logger.Warn("A socket was handed to the server, and nothing of what is configured is for it: " + left)
 	}
-	if d.inheritance == nil || d.inheritance.elder == nil {
+	if d.inheritance == nil || d.inheritance.elder == nil && !d.inheritance.alone {
 		return nil
 	}
-	if err := d.serve(ctx); err != nil {
-		return err
+	if !d.inheritance.alone {
+		if err := d.serve(ctx); err != nil {
+			return err
+		}
+		if err := d.askElder(); err != nil && !d.outlives() {
+			return err
+		} else if err != nil {
+			d.inheritance.leaveElder()
+		}
 	}
+	if d.inheritance.alone {
+		d.logger.Warn("Upgrade: the server before has died, and this one takes its place all the same", "process", d.inheritance.elderPID)
+	}
+	d.follows = true
+	d.log.Lead()
+	d.notifier.speakUp()
+	return nil
+}
+
+// askElder says that we are ready, and returns when we may take over.
+func (d *Daemon) askElder() error {
 	if err := d.tellElder("ready " + d.options.Version); err != nil {
 		return fmt.Errorf("upgrade: %w", err)
 	}
@@ -276,10 +296,18 @@ func (d *Daemon) follow(ctx context.Context) error {
 	if n, err := elder.Read(answer); err != nil || string(answer[:n]) != "go\n" {
 		return errors.Join(errors.New("upgrade: the server whose place was to be taken has kept it"), err)
 	}
-	d.follows = true
-	d.log.Lead()
-	d.notifier.speakUp()
 	return nil
+}
+
+// outlives reports whether the elder, to whom we cannot speak any more, has died: one that does not want us ends
+// us, and one that dies is gone a moment after its connections.
+func (d *Daemon) outlives() bool {
+	for end := time.Now().Add(dyingPatience); !d.inheritance.orphaned(); time.Sleep(dyingPatience / 100) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }
 
 // tellElder says something to the server whose place we take.

@@ -3,6 +3,7 @@ package daemon
 import (
 	"bufio"
 	"net"
+	"strings"
 	"testing"
 	"time"
 )
@@ -39,4 +40,33 @@ func TestServerThatIsToldToStopSaysThatItIsOver(t *testing.T) {
 		t.Errorf("told to stop it says %q", got)
 	}
 	r.mustEnd(t)
+}
+
+// The server before dies while this one starts: the last one that listens must not end for that.
+func TestServerWhoseElderDiesBeforeItIsReadyServes(t *testing.T) {
+	for _, ready := range []bool{false, true} {
+		elder, ours := net.Pipe()
+		gone := make(chan error, 1)
+		if !ready {
+			elder.Close()
+			gone <- nil
+		} else {
+			go func() {
+				elder.SetDeadline(time.Now().Add(patience))
+				_, err := bufio.NewReader(elder).ReadString('\n')
+				elder.Close()
+				gone <- err
+			}()
+		}
+		r := mustRunWith(t, Options{}, func(d *Daemon) { d.Inherits(&Inheritance{elder: ours, elderPID: "1000000000"}) })
+		if err := <-gone; err != nil {
+			t.Error(err)
+		}
+		mustConnect(t, r, "")
+		if text := "the server before has died, and this one takes its place"; !strings.Contains(r.out.String(), text) {
+			t.Errorf("no %q in\n%s", text, r.out)
+		}
+		r.Stop()
+		r.mustEnd(t)
+	}
 }

@@ -97,6 +97,43 @@ func TestUpgradeToAProgramThatDiesAtOnceIsUndone(t *testing.T) { // not parallel
 	}
 }
 
+// The new program is the last one that listens when the server before dies as soon as it has started it.
+func TestServerThatDiesDuringAnUpgradeLeavesTheNewOne(t *testing.T) { // not parallel: what was just written is started
+	f := startField(t, "")
+	first := f.cmd.Process.Pid
+	// Its own start comes when it has another parent.
+	program := file(t, "program", fmt.Sprintf("#!/bin/sh\nkill -9 $EDGEBUS_UPGRADE_FROM\nwhile kill -0 $EDGEBUS_UPGRADE_FROM 2>/dev/null; do sleep 0.01; done\nexec %s \"$@\"\n", edgebusBinary))
+	if err := os.Chmod(program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "", "upgrade", program, "--control", f.socket) // hears nothing any more
+	for deadline := time.Now().Add(patience); ; <-time.After(5 * time.Millisecond) {
+		status, err := f.status()
+		if err == nil && status.PID != first && status.Clients[0] == f.url {
+			f.pidFile(t, status.PID)
+			f.until(`has died, and this one takes its place all the same process=` + strconv.Itoa(first))
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v, %v\n%s", status, err, f.stderr)
+		}
+	}
+	step{name: "it serves", args: []string{"pub", "a", "hello", "-s", f.url}, stderr: ".*Published.*"}.run(t, "")
+}
+
+// Sockets are another process's as long as the one lives that hands them on: a program that starts an edgebus
+// instead of becoming one does not take over.
+func TestServerThatIsNotTheHeirLeavesTheSocketsAlone(t *testing.T) { // not parallel: what was just written is started
+	f := startField(t, "")
+	program := file(t, "program", fmt.Sprintf("#!/bin/sh\n%s \"$@\"\nexit 7\n", edgebusBinary))
+	if err := os.Chmod(program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	step{name: "upgrade", args: []string{"upgrade", program, "--control", f.socket}, code: 1, stderr: ".*the running server goes on\n"}.run(t, "")
+	f.serves(t, f.cmd.Process.Pid)
+	step{name: "it serves", args: []string{"pub", "a", "hello", "-s", f.url}, stderr: ".*Published.*"}.run(t, "")
+}
+
 // Later a server that dies has clients and links of its own, and they find the one before it.
 func TestServerComesBackIfTheNewOneDies(t *testing.T) {
 	t.Parallel()
