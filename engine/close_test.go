@@ -289,6 +289,11 @@ func TestWorkOfAClosedConnectionIsNotDone(t *testing.T) {
 			tk.c.Close(errors.New("gone"))
 			<-tk.closed
 		}
+		h.e.workers.mu.Lock()
+		if n := h.e.workers.queue.length; n != 0 {
+			t.Errorf("%d places are taken by who is gone", n)
+		}
+		h.e.workers.mu.Unlock()
 		close(gate)
 		h.e.workers.stop()
 		if n := ran.Load(); n != 1 {

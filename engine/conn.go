@@ -138,14 +138,21 @@ func (c *Conn) Rest(d time.Duration) {
 
 // Away takes work off the owner's goroutine: Data is held, work runs in the engine's pool, then
 // runs where Data runs, and input goes on. It reports false, and does nothing, when the pool's
-// queue is full. then is not called if the connection closes meanwhile, and work is not done for a peer
-// that has left before its turn came. What work waits for it waits for in Engine.Waiting. Owner only.
-func (c *Conn) Away(work func(), then func(l *Loop)) bool {
-	ok := c.engine.workers.run(func() { c.away(work, then) })
-	if ok {
-		c.hold(heldAway)
+// queue is full, or has no room for more from this address. then is not called if the connection closes
+// meanwhile, and work is not done for a peer that has left before its turn came. Addresses take turns; of
+// IPv6 64 bits count as one. What work waits for it waits for in Engine.Waiting. Owner only.
+func (c *Conn) Away(work func(), then func(l *Loop)) bool { return c.AwayYielding(nil, work, then) }
+
+// AwayYielding is Away for work that may have to let others' go first: yields is asked in the pool when its
+// turn has come, and if so work runs when nothing else waits, or has been passed over often enough.
+func (c *Conn) AwayYielding(yields func() bool, work func(), then func(l *Loop)) bool {
+	j := &job{conn: c, yields: yields}
+	j.do = func() bool { return c.away(j, work, then) }
+	if !c.engine.workers.run(j) {
+		return false
 	}
-	return ok
+	c.hold(heldAway)
+	return true
 }
 
 // Post runs f where Data runs; it is dropped if the connection closes first. f runs later, never

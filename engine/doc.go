@@ -36,5 +36,6 @@
 //
 // Options.MaxPending bounds the output waiting for one connection, PendingTotal that of all
 // together, PartialTotal the half messages of all together. A connection that is behind and makes
-// no progress for WriteDeadline is closed.
+// no progress for WriteDeadline is closed. WorkerQueue bounds the work that waits to be done beside the
+// loops (workers.go), at which addresses take turns (queue.go).
 package engine

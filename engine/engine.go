@@ -34,7 +34,7 @@ type Options struct {
 	// Workers bounds the goroutines that compute for Conn.Away at once. Default: half of the
 	// processors, so that a thousand logins leave the others to who is connected.
 	Workers int
-	// WorkerQueue bounds what waits for them. Default 4,096.
+	// WorkerQueue bounds what waits for them. One address gets half of what is free of it. Default 4,096.
 	WorkerQueue int
 	// Local makes what Loop.Local returns, once for each loop and for each place in the stream
 	// driver's pool.

@@ -57,6 +57,7 @@ func (l *Loop) finish(c *Conn, reason error) {
 	o.inOff = false
 	o.mu.Unlock()
 	c.dropRest()
+	c.leaveQueue()
 	c.noteFilling(false)
 	c.WakeAt(0)
 	if there && c.shutdown() && !l.stopping {

@@ -432,6 +432,7 @@ func (c *Conn) endStream(s *stream, err error) {
 	c.dropOut()
 	o.mu.Unlock()
 	c.dropRest()
+	c.leaveQueue()
 	c.noteFilling(false)
 	if c.session != nil {
 		c.session.Closed(err)

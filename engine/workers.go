@@ -12,9 +12,8 @@ type workers struct {
 	most  int       // that compute at once
 	crowd func(int) // told of 1 when there begins to be a queue, -1 when all is done
 
-	queue chan func() // who takes from it holds mu
-
 	mu      sync.Mutex
+	queue   *queue
 	running int
 	waiting int // of those running
 	crowded bool
@@ -22,28 +21,32 @@ type workers struct {
 	wg      sync.WaitGroup
 }
 
-func newWorkers(n, queue int, crowd func(int)) *workers {
-	return &workers{most: n, queue: make(chan func(), queue), crowd: crowd}
+func newWorkers(n, room int, crowd func(int)) *workers {
+	return &workers{most: n, queue: newQueue(room), crowd: crowd}
 }
 
-// run queues f. False: the queue is full, or the pool is stopped.
-func (w *workers) run(f func()) bool {
+// run queues j. False: there is no room for it, or the pool is stopped.
+func (w *workers) run(j *job) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stopped {
-		return false
-	}
-	select {
-	case w.queue <- f:
-	default:
+	if w.stopped || !w.queue.put(j) {
 		return false
 	}
 	w.startLocked()
-	if len(w.queue) > w.most && !w.crowded {
+	if w.queue.length > w.most && !w.crowded {
 		w.crowded = true
 		w.crowd(1)
 	}
 	return true
+}
+
+// drop takes out what waits for c.
+func (w *workers) drop(c *Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if j := w.queue.owners[c]; j != nil {
+		w.queue.remove(j)
+	}
 }
 
 // startLocked starts a goroutine if one more may compute.
@@ -57,21 +60,32 @@ func (w *workers) startLocked() {
 
 func (w *workers) work() {
 	defer w.wg.Done()
-	for {
-		w.mu.Lock()
-		if len(w.queue) == 0 || w.running-w.waiting > w.most {
-			w.running--
-			if w.running == 0 && w.crowded {
-				w.crowded = false
-				w.crowd(-1)
-			}
-			w.mu.Unlock()
-			return
-		}
-		f := <-w.queue
+	var still *claimant // whose turn it still is, because what was taken last cost nothing
+	rank := first
+	w.mu.Lock()
+	for w.queue.length > 0 && w.running-w.waiting <= w.most {
+		j := w.queue.take(still, rank)
+		still, rank = nil, j.rank
 		w.mu.Unlock()
-		f()
+		yields := rank == first && j.yields != nil && j.yields()
+		done := !yields && j.do()
+		w.mu.Lock()
+		switch {
+		case done:
+			w.queue.done(j)
+		case yields:
+			w.queue.yield(j)
+			fallthrough
+		default:
+			still = j.from
+		}
 	}
+	w.running--
+	if w.running == 0 && w.crowded {
+		w.crowded = false
+		w.crowd(-1)
+	}
+	w.mu.Unlock()
 }
 
 // Waiting runs f, in which the work of a Conn.Away waits for something else than a processor: another
@@ -80,7 +94,7 @@ func (e *Engine) Waiting(f func()) {
 	w := e.workers
 	w.mu.Lock()
 	w.waiting++
-	if len(w.queue) > 0 {
+	if w.queue.length > 0 {
 		w.startLocked()
 	}
 	w.mu.Unlock()
@@ -113,18 +127,28 @@ const (
 // has ended with more than that, as a script does that publishes and hangs up, is served.
 const lastWords = len("PING\r\n")
 
-// away is what Away does beside the loops.
-func (c *Conn) away(work func(), then func(l *Loop)) {
+// away is what Away does beside the loops, when it is j's turn. False: there was nothing to do.
+func (c *Conn) away(j *job, work func(), then func(l *Loop)) bool {
 	switch c.presence() {
 	case absent: // the owner knows, or is about to
+		return false
 	case ended:
 		c.Post(func(*Loop) {
-			if c.restLen()+c.unread() <= lastWords || !c.engine.workers.run(func() { c.do(work, then) }) {
+			anew := &job{conn: c, rank: j.rank, yields: j.yields, do: func() bool { c.do(work, then); return true }}
+			if c.restLen()+c.unread() <= lastWords || !c.engine.workers.run(anew) {
 				c.Close(ErrPeerClosed)
 			}
 		})
-	default:
-		c.do(work, then)
+		return false
+	}
+	c.do(work, then)
+	return true
+}
+
+// leaveQueue gives up the place where work of c waits, if any does. Owner only, when it is closed.
+func (c *Conn) leaveQueue() {
+	if c.held&heldAway != 0 {
+		c.engine.workers.drop(c)
 	}
 }
 

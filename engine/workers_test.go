@@ -131,6 +131,51 @@ func TestWorkOfAPeerThatHasLeftIsNotDone(t *testing.T) {
 	}
 }
 
+// Who has ended with more behind its login, as a script does, waits once more, and in the same place.
+func TestAScriptYieldsAsOthersDo(t *testing.T) {
+	h := &house{t: t}
+	h.open(Options{Workers: 1}, func(*Conn) *talk {
+		return &talk{data: func(t *talk, _ *Loop, in []byte) (int, error) {
+			t.c.hold(heldAway) // as Away does
+			t.say("?")
+			return 1, nil
+		}}
+	})
+	h.needLoops()
+	c := h.dial()
+	io.WriteString(c, "xPUB a 1\r\nx\r\n")
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	tk, w := <-h.talks, h.e.workers
+	c.(*net.TCPConn).CloseWrite()
+	busy, free := make(chan bool), make(chan bool)
+	w.run(from("10.0.0.1", func() { busy <- true; <-free }))
+	<-busy
+	for waits := false; !waits; runtime.Gosched() {
+		if tk.c.presence() != ended {
+			continue
+		}
+		if tk.c.away(&job{conn: tk.c, rank: yielding}, func() {}, func(*Loop) { tk.say("!") }) {
+			t.Fatal("it was looked at before the rest had come")
+		}
+		for !waits {
+			w.mu.Lock()
+			if j := w.queue.owners[tk.c]; j != nil {
+				if waits = true; j.rank != yielding {
+					t.Error("it goes first")
+				}
+			}
+			w.mu.Unlock()
+			runtime.Gosched()
+		}
+	}
+	close(free)
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPresenceMayBeAskedWhileTheLoopCloses is for -race.
 func TestPresenceMayBeAskedWhileTheLoopCloses(t *testing.T) {
 	drivers(t, func(t *testing.T, h *house) {
@@ -165,19 +210,19 @@ func TestWhoWaitsLetsOthersWork(t *testing.T) {
 	var computing, most atomic.Int32
 	for range 4 {
 		waited.Add(1)
-		if !w.run(func() { e.Waiting(func() { waited.Done(); <-release }) }) {
+		if !w.run(from("10.0.0.1", func() { e.Waiting(func() { waited.Done(); <-release }) })) {
 			t.Fatal("no room")
 		}
 	}
 	waited.Wait() // all four at once, though one may compute
 	for range 8 {
 		worked.Add(1)
-		w.run(func() {
+		w.run(from("10.0.0.1", func() {
 			defer worked.Done()
 			most.Store(max(most.Load(), computing.Add(1)))
 			runtime.Gosched()
 			computing.Add(-1)
-		})
+		}))
 	}
 	worked.Wait()
 	close(release)
@@ -188,12 +233,12 @@ func TestWhoWaitsLetsOthersWork(t *testing.T) {
 }
 
 func TestWaitingHasABound(t *testing.T) {
-	w := newWorkers(1, 2*maxWaiting, func(int) {})
+	w := newWorkers(1, 4*maxWaiting, func(int) {}) // one source gets half of it
 	e := &Engine{workers: w}
 	release := make(chan struct{})
 	var waiting atomic.Int32
 	for range 2 * maxWaiting {
-		w.run(func() { e.Waiting(func() { waiting.Add(1); <-release }) })
+		w.run(from("10.0.0.1", func() { e.Waiting(func() { waiting.Add(1); <-release }) }))
 	}
 	for end := time.Now().Add(10 * time.Second); waiting.Load() <= maxWaiting && time.Now().Before(end); {
 		runtime.Gosched()
