@@ -3,6 +3,7 @@ package auth
 import (
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -27,6 +28,9 @@ const (
 // A Slowdown makes guessing of passwords slow. What an address has to wait for grows with its failed
 // logins; others wait for nothing. Neither do those who come in from the same address, through the same
 // door, with what they have come in with before: behind one address there may be a whole plant.
+//
+// Some checks are slow, and wait for their turn: there logins from such an address let those from others go
+// first, see Yields.
 //
 // One of them serves all doors of a process, so that whoever guesses at two of them is not half as slow.
 // It only counts and tells: to wait is for whoever asks, and nobody has to hold a goroutine for that.
@@ -77,26 +81,37 @@ func (s *Slowdown) digestLocked(c *Credentials) uint64 {
 // Begin says how long a login has to wait before anybody looks at its credentials. After a wait that is
 // not 0 Waited has to be called. False: too many wait already, and this one is to be refused.
 func (s *Slowdown) Begin(c *Credentials, most int, now int64) (wait time.Duration, ok bool) {
-	if most < 0 {
-		return 0, true
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.all[addressKey(c.Remote)]
-	if a == nil || now-a.window > failedWindow || a.failed < most {
+	a := s.slowedLocked(c, most, now)
+	if a == nil {
 		return 0, true
-	}
-	digest := s.digestLocked(c)
-	for _, friend := range a.friends {
-		if friend == digest {
-			return 0, true
-		}
 	}
 	if a.waiting >= maxWaiting {
 		return 0, false
 	}
 	a.waiting++
 	return min(slowMost, slowStep*time.Duration(a.failed-most+1)), true
+}
+
+// Yields reports whether a login whose turn for a slow check has come lets those of others go first: what is
+// to be slowed by now. A thousand guesses may have begun at once, before the first of them had failed.
+func (s *Slowdown) Yields(c *Credentials, most int, now int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.slowedLocked(c, most, now) != nil
+}
+
+// slowedLocked is the entry of the address that a login comes from, nil if the login is not to be slowed.
+func (s *Slowdown) slowedLocked(c *Credentials, most int, now int64) *attempts {
+	a := s.all[addressKey(c.Remote)]
+	if most < 0 || a == nil || now-a.window > failedWindow || a.failed < most {
+		return nil
+	}
+	if slices.Contains(a.friends[:], s.digestLocked(c)) {
+		return nil
+	}
+	return a
 }
 
 // Waited says that a login from an address waits no longer.

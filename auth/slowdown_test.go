@@ -24,6 +24,9 @@ func TestFailedLoginsSlowTheirAddressDown(t *testing.T) {
 		if w > 0 {
 			s.Waited(c.Remote)
 		}
+		if s.Yields(c, most, now) != (w > 0) {
+			t.Errorf("yields %v, and waits %v", w == 0, w)
+		}
 		return w
 	}
 	s.Note(comingFrom("10.0.0.1", "right"), nil, most, now)
@@ -55,6 +58,9 @@ func TestFailedLoginsSlowTheirAddressDown(t *testing.T) {
 	}
 	if got, ok := s.Begin(comingFrom("10.0.0.1", "guess"), -1, now); got != 0 || !ok {
 		t.Errorf("switched off it waits %v", got)
+	}
+	if s.Yields(comingFrom("10.0.0.1", "guess"), -1, now) {
+		t.Error("switched off it yields")
 	}
 }
 

@@ -23,7 +23,7 @@ var (
 	errUnexpected = &closing{wire: "Unknown Protocol Operation", reason: "Protocol Violation",
 		remedy: "the hub sent CONNECT, which only leaves send"}
 	errBusy = &closing{wire: wireAuthorization, reason: "Authentication Failure",
-		remedy: "too many passwords are being checked at once; leaves try again by themselves"}
+		remedy: "too many passwords wait to be checked, or too many from this address; leaves try again by themselves"}
 	errSlowedDown = &closing{wire: wireAuthorization, reason: "Authentication Failure",
 		remedy: "too many logins from this address wait for their turn after failed ones, see max_failed_logins; leaves try again by themselves"}
 	errHalfMessages = &closing{reason: "Too Many Half Messages",

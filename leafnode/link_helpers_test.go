@@ -74,6 +74,11 @@ func (b *book) has(part string) bool { return strings.Contains(b.String(), part)
 // newSite makes a server that leaves may join. It has not begun to dial.
 func newSite(t testing.TB, name string, change func(*Options, *auth.Options)) *site {
 	t.Helper()
+	return newSiteOn(t, engine.Options{Loops: 2}, name, change)
+}
+
+func newSiteOn(t testing.TB, e engine.Options, name string, change func(*Options, *auth.Options)) *site {
+	t.Helper()
 	o := Options{ServerName: name, ServerID: "N" + strings.ToUpper(name), Version: "2.12.0"}
 	var a auth.Options
 	if change != nil {
@@ -81,9 +86,9 @@ func newSite(t testing.TB, name string, change func(*Options, *auth.Options)) *s
 	}
 	s := &site{t: t, b: broker.New(broker.Options{}), log: new(book)}
 	var err error
-	s.e, err = engine.New(engine.Options{
-		Loops: 2, Local: func() any { return s.b.NewLane() }, TurnEnd: func(lane any) { lane.(*broker.Lane).Flush() },
-	})
+	e.Local = func() any { return s.b.NewLane() }
+	e.TurnEnd = func(lane any) { lane.(*broker.Lane).Flush() }
+	s.e, err = engine.New(e)
 	if err != nil {
 		t.Fatal(err)
 	}

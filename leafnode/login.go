@@ -64,11 +64,17 @@ func (k *link) loginLater(c *connect, given auth.Credentials, wait time.Duration
 func (k *link) login(c *connect, given auth.Credentials) error {
 	set := k.node.settings.Load()
 	id, slow, err := set.directory.Authenticate(given)
+	slowdown, most := k.node.slowdown, set.mostFailed()
 	if slow == nil {
+		slowdown.Note(&given, err, most, engine.Now())
 		return k.finishLogin(c, &given, id, err)
 	}
 	changes := k.node.changes.Load()
-	away := k.conn.Away(func() { id, err = slow() }, func(*engine.Loop) {
+	yields := func() bool { return slowdown.Yields(&given, most, engine.Now()) }
+	away := k.conn.AwayYielding(yields, func() {
+		id, err = slow()
+		slowdown.Note(&given, err, most, engine.Now()) // of who hangs up meanwhile, too
+	}, func(*engine.Loop) {
 		k.isAway = false
 		if err == nil && k.node.changes.Load() != changes { // which have passed by a link that was nobody's yet
 			id, err = k.node.settings.Load().directory.Recheck(id)
@@ -87,7 +93,6 @@ func (k *link) login(c *connect, given auth.Credentials) error {
 // finishLogin lets in whom the directory lets in.
 func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identity, err error) error {
 	set := k.node.settings.Load()
-	k.node.slowdown.Note(given, err, set.mostFailed(), engine.Now())
 	switch {
 	case errors.Is(err, auth.ErrNoAnswer):
 		k.closeLater(whyNot(err), set.directory.Timeout())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -94,6 +96,94 @@ func TestGuessingIsSlow(t *testing.T) {
 			s.links(3)
 		})
 	}
+}
+
+// hashed is a password as it stands in a configuration.
+func hashed(t *testing.T, password string) string {
+	t.Helper()
+	h, err := auth.HashPassword(password, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// away is how many links wait for their credentials to be checked.
+func (s *site) away() (n int) {
+	s.n.mu.Lock()
+	links := slices.Collect(maps.Keys(s.n.links))
+	s.n.mu.Unlock()
+	for _, k := range links {
+		answer := make(chan bool, 1)
+		k.conn.Post(func(*engine.Loop) { answer <- k.isAway })
+		if <-answer {
+			n++
+		}
+	}
+	return n
+}
+
+// A stranger who tries forty passwords at once is not in front of all leaves.
+func TestGuessesAtOnceDoNotLockLeavesOut(t *testing.T) {
+	const guesses, others, most = 40, 6, 2
+	hash := hashed(t, "right")
+	s := newSiteOn(t, engine.Options{Loops: 1, Workers: 1}, "site", func(o *Options, a *auth.Options) {
+		o.MaxFailedLogins, o.HandshakeTimeout = most, patience
+		a.Users = []auth.User{{User: "plain", Password: "p"}, {User: "guessed", Password: hash}}
+		for i := range others {
+			a.Users = append(a.Users, auth.User{User: fmt.Sprint("other", i), Password: hash})
+		}
+	})
+	var all []*wire
+	for range others {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+		conn, err := d.Dial("tcp", s.addr)
+		if err != nil {
+			t.Skipf("this machine has no second address: %v", err)
+		}
+		w := newWire(t, conn)
+		w.info()
+		all = append(all, w)
+	}
+	release := s.occupy()
+	for i := range guesses {
+		w := dialSite(t, s)
+		w.info()
+		w.say(connectAs(fmt.Sprint("guess", i), `"user":"guessed","pass":"guess",`))
+	}
+	eventually(t, "all guesses wait", func() bool { return s.away() == guesses })
+	for i, w := range all {
+		w.say(connectAs(fmt.Sprint("other", i), fmt.Sprintf(`"user":"other%d","pass":"right",`, i)))
+	}
+	eventually(t, "the others wait", func() bool { return s.away() == guesses+others })
+	release()
+	for _, w := range all {
+		if i := w.info(); !i.ConnectInfo {
+			t.Errorf("INFO %+v does not let it in", i)
+		}
+	}
+	told := s.log.String()
+	if n := strings.Count(told[:strings.LastIndex(told, "name=other")], "leaf refused"); n > most+1 {
+		t.Errorf("%d guesses were looked at before the last of the others:\n%s", n, told)
+	}
+}
+
+// occupy keeps the only worker of the pool busy until the function it returns is called.
+func (s *site) occupy() (release func()) {
+	joinAsLeaf(s.t, s, connectAs("busy", `"user":"plain","pass":"p",`), false)
+	s.links(1)
+	began, gate := make(chan bool), make(chan bool)
+	s.n.mu.Lock()
+	for k := range s.n.links {
+		k.conn.Post(func(*engine.Loop) {
+			if k.peer != nil {
+				k.conn.Away(func() { began <- true; <-gate }, func(*engine.Loop) {})
+			}
+		})
+	}
+	s.n.mu.Unlock()
+	<-began
+	return func() { close(gate) }
 }
 
 func TestNobodyWaitsWhere(t *testing.T) {

@@ -75,7 +75,7 @@ var (
 	errForeignAccount = &closing{"Authentication Failure", "Authorization Violation",
 		"the client asks for an account in CONNECT; accounts come from its user here"}
 	errBusy = &closing{"Authentication Failure", "Connection throttling is active. Please try again later.",
-		"too many passwords are being checked at once; clients try again by themselves"}
+		"too many passwords wait to be checked, or too many from this address; clients try again by themselves"}
 	errBadConnect     = &closing{"Protocol Violation", "", "the client's CONNECT is not valid JSON or has a field of the wrong type"}
 	errClientProtocol = &closing{"Bad Client Protocol Version", "invalid client protocol", "the client asks for a protocol other than 0 or 1"}
 	errNoResponders   = &closing{"No Responders Requires Headers", "no responders requires headers support",

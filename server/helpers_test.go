@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -85,7 +86,7 @@ func startOn(t testing.TB, e engine.Options, o Options, a auth.Options, b broker
 		t.Fatal(err)
 	}
 	r := &rig{t: t, broker: broker.New(b), logs: &logs{}}
-	e.Loops = 2
+	e.Loops = cmp.Or(e.Loops, 2)
 	e.Local = func() any { return r.broker.NewLane() }
 	e.TurnEnd = func(lane any) { lane.(*broker.Lane).Flush() }
 	r.engine, err = engine.New(e)
@@ -145,7 +146,17 @@ type client struct {
 
 func (r *rig) dial() *client {
 	r.t.Helper()
-	conn, err := net.Dial("tcp", r.addr)
+	return r.dialFrom("127.0.0.1")
+}
+
+// dialFrom is dial from another address of this machine.
+func (r *rig) dialFrom(address string) *client {
+	r.t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := d.Dial("tcp", r.addr)
+	if err != nil && address != "127.0.0.1" {
+		r.t.Skipf("this machine has no address %s: %v", address, err)
+	}
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -90,12 +90,17 @@ func (s *session) loginLater(c *connectRequest, given auth.Credentials, wait tim
 // input waits for it.
 func (s *session) login(set *settings, c *connectRequest, given auth.Credentials) error {
 	id, slow, err := set.directory.Authenticate(given)
-	if slow == nil {
-		return s.finishLogin(set, c, &given, id, err)
-	}
 	server := s.door.server
+	if slow == nil {
+		server.slowdown.Note(&given, err, set.MaxFailedLogins, engine.Now())
+		return s.finishLogin(set, c, id, err)
+	}
 	kept, changes := c.clone(), server.changes.Load()
-	away := s.conn.Away(func() { id, err = slow() }, func(*engine.Loop) {
+	yields := func() bool { return server.slowdown.Yields(&given, set.MaxFailedLogins, engine.Now()) }
+	away := s.conn.AwayYielding(yields, func() {
+		id, err = slow()
+		server.slowdown.Note(&given, err, set.MaxFailedLogins, engine.Now()) // of who hangs up meanwhile, too
+	}, func(*engine.Loop) {
 		s.flags &^= isAway
 		now := server.settings.Load()
 		if err == nil && (now != set || server.changes.Load() != changes) {
@@ -112,7 +117,7 @@ func (s *session) login(set *settings, c *connectRequest, given auth.Credentials
 				return
 			}
 		}
-		if err := s.finishLogin(now, kept, &given, id, err); err != nil {
+		if err := s.finishLogin(now, kept, id, err); err != nil {
 			s.end(err)
 			return
 		}
@@ -126,8 +131,7 @@ func (s *session) login(set *settings, c *connectRequest, given auth.Credentials
 }
 
 // finishLogin lets in whom the directory lets in.
-func (s *session) finishLogin(set *settings, c *connectRequest, given *auth.Credentials, id *auth.Identity, err error) error {
-	s.door.server.slowdown.Note(given, err, set.MaxFailedLogins, engine.Now())
+func (s *session) finishLogin(set *settings, c *connectRequest, id *auth.Identity, err error) error {
 	if err == nil {
 		return s.admit(set, c, id)
 	}
