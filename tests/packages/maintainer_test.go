@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -34,6 +35,9 @@ func newStage(t *testing.T) *stage {
 // tool has a stand-in do something more than note its call.
 func (s *stage) tool(t *testing.T, name, does string) {
 	t.Helper()
+	// A program that another test starts meanwhile would have the file open, so that nobody could run it.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	script := "#!/bin/sh\necho \"" + name + " $*\" >>'" + s.calls + "'\n" + does + "\n"
 	if err := os.WriteFile(filepath.Join(s.tools, name), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
