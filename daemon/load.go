@@ -164,6 +164,11 @@ func (l *Loaded) warn(result *config.Result) {
 			add(one.key, "%s%s", one.place, warning)
 		}
 	}
+	for i := range o.Leaf.Remotes {
+		if key, text := o.Leaf.Remotes[i].Missing(); text != "" {
+			add("leafnodes.remotes."+key, "%s", text)
+		}
+	}
 	if o.MemoryLimit > 0 && o.MemoryLimit < 2*runtimeBytes {
 		add("memory_limit", "memory_limit %s is little: the program itself takes %s", showBytes(o.MemoryLimit), showBytes(runtimeBytes))
 	}

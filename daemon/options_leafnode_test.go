@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -37,6 +39,34 @@ func TestReloadSaysWhatHasChangedOfLeafnodes(t *testing.T) {
 	} {
 		if got := options(c.from).changes(options(c.to)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestMissingCredentialsOfARemoteAreAWarning(t *testing.T) {
+	there := mustWrite(t, "")
+	gone := there + ".gone"
+	for _, c := range []struct{ name, key, want string }{
+		{"credentials that are there", fmt.Sprintf("credentials: %q", there), ""},
+		{"credentials that are not", fmt.Sprintf("credentials: %q", gone), "credentials"},
+		{"a key that is not", fmt.Sprintf("nkey: %q", gone), "nkey"},
+		{"the key itself", "nkey: SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY", ""},
+		{"a key with a slip", "nkey: SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3V1", ""},
+	} {
+		path := mustWrite(t, "leafnodes { remotes = [\n  { url: \"tls://hub.example.com\"\n    "+c.key+" }\n] }")
+		loaded, err := Load(path, nil)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		loaded.Close()
+		want := ""
+		if c.want != "" {
+			want = fmt.Sprintf("%s:3:5: %s %q: ", path, c.want, gone)
+		}
+		switch w := loaded.Warnings; {
+		case want == "" && len(w) > 0, want != "" && (len(w) != 1 || !strings.HasPrefix(w[0].String(), want)):
+			t.Errorf("%s: warnings %v, want %q", c.name, w, want)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/nats-io/nkeys"
@@ -61,6 +62,24 @@ func fromURL(u *url.URL) (c connectCredentials) {
 	return c
 }
 
+// Missing is what is to be said of a file with credentials that is not there, and the key that names it. It is no
+// error: the file may come later. Empty: nothing.
+func (r *Remote) Missing() (key, text string) {
+	key, name := "credentials", r.Credentials
+	if name == "" {
+		key, name = "nkey", r.NKey
+	}
+	if _, _, err := nkeys.DecodeSeed([]byte(name)); err == nil || name == "" || looksLikeSeed(name) {
+		return "", ""
+	}
+	_, err := os.Stat(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", ""
+	}
+	reason, remedy := explain(unreadable(key, name, err))
+	return key, reason + ", and the hub is not dialled before it is there: " + remedy
+}
+
 // signWithFile takes the JWT and the seed of a credentials file.
 func (c *connectCredentials) signWithFile(name, nonce string) error {
 	text, err := readSecret("credentials", name)
@@ -70,11 +89,11 @@ func (c *connectCredentials) signWithFile(name, nonce string) error {
 	}
 	blocks := decorated(text)
 	if len(blocks) < 2 {
-		return fmt.Errorf("%w: %q holds no user's JWT and seed between lines of dashes: name a file made by `nsc generate creds`", errCredentials, name)
+		return unusable(about("credentials", name), errors.New("it holds no user's JWT and seed between lines of dashes"), "name a file made by `nsc generate creds`")
 	}
 	_, err = c.sign(blocks[1], nonce)
 	if err != nil {
-		return fmt.Errorf("%w: %q: %w", errCredentials, name, err)
+		return unusable(about("credentials", name), err, remedySeed)
 	}
 	c.jwt = string(blocks[0])
 	return nil
@@ -85,7 +104,7 @@ func (c *connectCredentials) signWithSeed(seedOrFile, nonce string) error {
 	key, err := c.sign([]byte(seedOrFile), nonce)
 	if err != nil {
 		if looksLikeSeed(seedOrFile) {
-			return fmt.Errorf("%w: nkey: %w", errCredentials, err)
+			return unusable("nkey", err, remedySeed)
 		}
 		if key, err = c.signWithSeedFile(seedOrFile, nonce); err != nil {
 			return err
@@ -106,7 +125,7 @@ func (c *connectCredentials) signWithSeedFile(name, nonce string) (public string
 		seed = blocks[len(blocks)-1]
 	}
 	if public, err = c.sign(seed, nonce); err != nil {
-		return "", fmt.Errorf("%w: %q: %w", errCredentials, name, err)
+		return "", unusable(about("nkey", name), err, remedySeed)
 	}
 	return public, nil
 }
@@ -115,11 +134,11 @@ func (c *connectCredentials) signWithSeedFile(name, nonce string) (public string
 func (c *connectCredentials) sign(seed []byte, nonce string) (public string, err error) {
 	kind, raw, err := nkeys.DecodeSeed(seed)
 	if err != nil {
-		return "", errors.New("there is no valid seed: it begins with SU and has 58 letters and digits")
+		return "", errors.New("there is no valid seed")
 	}
 	clear(raw)
 	if kind != nkeys.PrefixByteUser {
-		return "", fmt.Errorf("the seed is that of an %v, and a user's is needed: it begins with SU", kind)
+		return "", fmt.Errorf("the seed is that of an %v, and a user's is needed", kind)
 	}
 	pair, err := nkeys.FromSeed(seed)
 	if err != nil {
@@ -192,39 +211,54 @@ func trim(line []byte) []byte {
 	return line
 }
 
+// remedySeed is for what holds no seed of a user.
+const remedySeed = "a user's seed begins with SU and has 58 letters and digits: `nsc generate creds` or `nk -gen user` makes one"
+
+// about names a file and the key that names it.
+func about(key, name string) string { return fmt.Sprintf("%s %q", key, name) }
+
+// unusable is the error of credentials for which no hub need be asked.
+func unusable(what string, err error, remedy string) error {
+	return fmt.Errorf("%w: %s: %w", errCredentials, what, &dialError{what, err, remedy})
+}
+
+// unreadable says what to do about a file that cannot be read.
+func unreadable(key, name string, err error) error {
+	remedy := "look at the name and at who may read it"
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && filepath.IsAbs(name):
+		remedy = "put the file there, or look for a slip in its name"
+	case errors.Is(err, fs.ErrNotExist):
+		remedy = "put the file there, or name it with a full path: relative names count from the folder the server was started in"
+	case errors.Is(err, fs.ErrPermission):
+		remedy = "let the user that the server runs as read it"
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return unusable(about(key, name), err, remedy)
+}
+
 // readSecret reads a file into one buffer, which the caller wipes.
 func readSecret(key, name string) ([]byte, error) {
-	explain := func(err error) error {
-		remedy := "look at the name and at who may read it"
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			remedy = "there is no such file; relative names count from the folder the server was started in"
-		case errors.Is(err, fs.ErrPermission):
-			remedy = "let the user that the server runs as read it"
-		}
-		var path *fs.PathError
-		if errors.As(err, &path) {
-			err = path.Err
-		}
-		return fmt.Errorf("%w: %s %q cannot be read: %s: %w", errCredentials, key, name, remedy, err)
-	}
 	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // nobody may ever write to a FIFO
 	if err != nil {
-		return nil, explain(err)
+		return nil, unreadable(key, name, err)
 	}
 	defer file.Close()
-	about, err := file.Stat()
+	info, err := file.Stat()
 	if err != nil {
-		return nil, explain(err)
+		return nil, unreadable(key, name, err)
 	}
-	if about.Size() > maxSecretFile || !about.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s %q is no file, or larger than %d KiB: that holds no credentials", errCredentials, key, name, maxSecretFile>>10)
+	if info.Size() > maxSecretFile || !info.Mode().IsRegular() {
+		return nil, unusable(about(key, name), fmt.Errorf("it is no file, or larger than %d KiB", maxSecretFile>>10), "name a file with credentials")
 	}
-	text := make([]byte, about.Size())
+	text := make([]byte, info.Size())
 	n, err := io.ReadFull(file, text)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		clear(text)
-		return nil, explain(err)
+		return nil, unreadable(key, name, err)
 	}
 	return text[:n], nil
 }

@@ -109,7 +109,7 @@ func TestCredentialsThatCannotBeUsedSayWhyAndNotWhat(t *testing.T) {
 		remote Remote
 		want   string
 	}{
-		{"no file", Remote{Credentials: "/nowhere/edge.creds"}, "there is no such file"},
+		{"no file", Remote{Credentials: "/nowhere/edge.creds"}, "put the file there"},
 		{"a folder", Remote{Credentials: t.TempDir()}, "is no file"},
 		{"an empty file", Remote{Credentials: writeFile(t, "")}, "nsc generate creds"},
 		{"a JWT alone", Remote{Credentials: writeFile(t, "-----BEGIN NATS USER JWT-----\n"+u.seed+"\n------END NATS USER JWT------\n")}, "nsc generate creds"},
@@ -119,7 +119,7 @@ func TestCredentialsThatCannotBeUsedSayWhyAndNotWhat(t *testing.T) {
 		{"half a seed", Remote{NKey: u.seed[:52]}, "no valid seed"},
 		{"a file with a wrong seed", Remote{NKey: writeFile(t, slip)}, "no valid seed"},
 		{"an account's seed", Remote{NKey: string(foreign)}, "is that of an account"},
-		{"no file with a seed", Remote{NKey: "edge.nk"}, "there is no such file"},
+		{"no file with a seed", Remote{NKey: "edge.nk"}, "full path"},
 	} {
 		_, err := loadCredentials(&c.remote, &url.URL{Host: "hub"})
 		switch {
@@ -131,6 +131,26 @@ func TestCredentialsThatCannotBeUsedSayWhyAndNotWhat(t *testing.T) {
 	}
 	if _, err := loadCredentials(&Remote{NKey: "edge.nk"}, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that does not exist: %v", err)
+	}
+}
+
+// Logs and pages show what is the matter and what to do apart.
+func TestMissingCredentialsSayWhatToDoApart(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		remote           Remote
+		reason, contains string
+	}{
+		{"a relative name", Remote{Credentials: "./nowhere/edge.creds"}, `credentials "./nowhere/edge.creds": `, "relative names count from"},
+		{"a full name", Remote{Credentials: filepath.Join(t.TempDir(), "edge.creds")}, `credentials "`, "put the file there, or look"},
+		{"a seed", Remote{NKey: "./nowhere/edge.nk"}, `nkey "./nowhere/edge.nk": `, "relative names count from"},
+		{"no credentials", Remote{Credentials: writeFile(t, "")}, `credentials "`, "nsc generate creds"},
+		{"a wrong seed", Remote{NKey: writeFile(t, "S")}, `nkey "`, "begins with SU"},
+	} {
+		_, err := loadCredentials(&c.remote, &url.URL{Host: "hub"})
+		if reason, remedy := explain(err); !strings.HasPrefix(reason, c.reason) || !strings.Contains(remedy, c.contains) || strings.Contains(reason, remedy) {
+			t.Errorf("%s: reason %q, remedy %q", c.name, reason, remedy)
+		}
 	}
 }
 
@@ -171,7 +191,7 @@ func TestFlawOfACredentialsFileIsFoundAfterARefusal(t *testing.T) {
 		{"it is for others", file(`{"nats":{"allowed_connection_types":["STANDARD"]}}`), "LEAFNODE"},
 		{"no JWT", writeFile(t, credsText("nothing", u.seed)), "holds no JWT"},
 		{"a broken JWT", writeFile(t, credsText("e30.e30e.c2ln", u.seed)), "cannot be read"},
-		{"it is gone", "/nowhere/edge.creds", "there is no such file"},
+		{"it is gone", "/nowhere/edge.creds", "put the file there"},
 	} {
 		got := credentialsFlaw(&Remote{Credentials: c.file}, now)
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) || strings.Contains(got, u.seed[4:]) {
