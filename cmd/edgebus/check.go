@@ -4,14 +4,19 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"strconv"
 	"time"
+
+	"github.com/edgebus-io/edgebus/daemon"
 )
 
 func checkCommand(p *program) *tool {
 	return &tool{
 		Name: "check",
 		Description: `Checks a configuration file (-c), or whether a bus answers (--connect). With both, every hub that the
-file names under leafnodes is joined once and left again, with a sentence about each.
+file names under leafnodes is joined once and left again, with a sentence about each; if it names none, the
+server that runs with the file has to answer.
 
 Exit code 0: all is well, or there are only warnings (1 with --strict); 1: something is wrong; 2: the command line makes no sense.`,
 		Flags: clientFlags(
@@ -60,8 +65,32 @@ func (p *program) checkAll(c *invocation, w io.Writer, found *checkResult) error
 		if tried, err := p.checkRemotes(w, path, found); tried > 0 || err != nil {
 			return err
 		}
+		if !c.IsTyped("server") {
+			if err := serverOfFile(c, path); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintf(w, "%s names no hub under leafnodes: trying the server itself\n", path)
 	}
 	return p.checkConnection(c, w, found)
+}
+
+// serverOfFile has a command connect where clients of the file at path do.
+func serverOfFile(c *invocation, path string) error {
+	loaded, err := daemon.Load(path, nil)
+	if err != nil {
+		return err
+	}
+	defer loaded.Close()
+	o := &loaded.Options
+	if o.Port < 0 {
+		return fmt.Errorf("%s names no hub under leafnodes, and leaves the port to the system: say with --server where it listens", path)
+	}
+	scheme := "nats://"
+	if o.TLS != nil {
+		scheme = "tls://"
+	}
+	return c.set.Set("server", scheme+net.JoinHostPort(localAddress(o.Host), strconv.Itoa(o.Port)))
 }
 
 // roundTrips is how often the round trip is measured; the shortest counts.

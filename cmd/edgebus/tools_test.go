@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os/exec"
 	"regexp"
 	"runtime"
@@ -179,6 +180,21 @@ func TestCheckOfAConnection(t *testing.T) {
 		{name: "not there", args: []string{"check", "--connect", "-s", "127.0.0.1:1"}, code: 1, stderr: "edgebus: .*connection refused.*"},
 	} {
 		s.run(t, b.url)
+	}
+}
+
+func TestCheckOfAFileWithoutHubsTriesItsServer(t *testing.T) {
+	_, _, ports := startServer(t, "server_name: gateway")
+	at := hostPort(t, ports["nats"])
+	here := file(t, "here.conf", fmt.Sprintf("listen: %q", at))
+	any := file(t, "any.conf", "port: -1")
+	const elsewhere = "nats://127.0.0.1:1" // of the environment, which is not about the file
+	for _, s := range []step{
+		{name: "its port", args: []string{"check", "-c", here, "--connect"}, stdout: `.* is valid .*here\.conf names no hub under leafnodes: trying the server itself` + "\nconnected to " + regexp.QuoteMeta(at) + ` \(gateway, .*`},
+		{name: "no port", args: []string{"check", "-c", any, "--connect"}, code: 1, stdout: ".* is valid .*", stderr: "edgebus: .*any.conf names no hub .* say with --server .*"},
+		{name: "what is typed", args: []string{"check", "-c", any, "--connect", "-s", at}, stdout: ".*any.conf names no hub .*connected to .*gateway.*"},
+	} {
+		s.run(t, elsewhere)
 	}
 }
 
