@@ -106,6 +106,13 @@ func (r *reader) file(path string, via *include, stack []string) {
 		}
 		r.problems = append(r.problems, Problem{place, fmt.Sprintf(format, args...)})
 	}
+	mayNot := func() {
+		name := path
+		if via == nil {
+			name = "this file" // the place has its name
+		}
+		fail("%s may not be read by this user: try sudo, or change its owner or mode", name)
+	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && via != nil:
@@ -113,7 +120,7 @@ func (r *reader) file(path string, via *include, stack []string) {
 	case errors.Is(err, fs.ErrNotExist):
 		fail("there is no such file")
 	case errors.Is(err, fs.ErrPermission):
-		fail("%s may not be read by this user: change its owner or its mode", path)
+		mayNot()
 	case err != nil:
 		fail("%v", err)
 	case info.IsDir():
@@ -130,7 +137,11 @@ func (r *reader) file(path string, via *include, stack []string) {
 		fail("include %q: the file includes itself, directly or through others", cutText(via.target))
 	default:
 		text, err := os.ReadFile(path)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			mayNot()
+			return
+		case err != nil:
 			fail("%v", err)
 			return
 		}

@@ -83,13 +83,18 @@ func (s site) mustExist() error {
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("%w: try sudo", err)
+		return unreadable(s.config())
 	}
 	remedy := "\"edgebus up\" writes one, --dir names another folder"
 	if _, err := os.Lstat(rootDir); err == nil && os.Geteuid() > 0 && s.dir != rootDir {
 		remedy += "; for the one in " + rootDir + " try sudo"
 	}
 	return fmt.Errorf("there is no %s; %s", s.config(), remedy)
+}
+
+// unreadable is the error of a file that may not even be looked at. The configuration's reader says the same.
+func unreadable(path string) error {
+	return fmt.Errorf("%s may not be read by this user: try sudo, or change its owner or mode", path)
 }
 
 // controlPatience is how long a server may take for what it is asked.

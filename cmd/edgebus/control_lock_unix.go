@@ -13,7 +13,10 @@ import (
 // lock keeps other commands from changing the same files until unlock. The system drops it with the process.
 func (s site) lock(ctx context.Context) (unlock func(), err error) {
 	file, err := os.OpenFile(s.lockFile(), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("%s may not be changed by this user: try sudo", s.dir)
+	case err != nil:
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, controlPatience)

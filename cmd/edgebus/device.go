@@ -70,11 +70,13 @@ func (p *program) device(c *invocation) error {
 	if err := s.mustExist(); err != nil {
 		return err
 	}
-	unlock, err := s.lock(context.Background())
-	if err != nil {
-		return err
+	if c.Arg(0) != "list" { // which reads one version of the file or the next
+		unlock, err := s.lock(context.Background())
+		if err != nil {
+			return err
+		}
+		defer unlock()
 	}
-	defer unlock()
 	list, err := s.readDevices()
 	if err != nil {
 		return err

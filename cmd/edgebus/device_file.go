@@ -105,7 +105,10 @@ func (d *deviceEntry) allowed() []string {
 // readDevices reads the list back. What another hand has written is refused: writing the list would lose it.
 func readDevices(path string) (list []deviceEntry, err error) {
 	text, err := os.ReadFile(path)
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return nil, unreadable(path)
+	case err != nil:
 		return nil, err
 	}
 	name, added := "", ""

@@ -160,6 +160,9 @@ func (e *examination) configuration() {
 				continue
 			}
 			remedy := "mend this line: the server does not start with it, and a running one does not take it up"
+			if refused, todo, ok := strings.Cut(line, " may not be read by this user: "); ok {
+				line, remedy = refused+" may not be read by this user", todo
+			}
 			if strings.Contains(line, "there is no file "+site{filepath.Dir(e.path)}.devices()+" ") {
 				remedy = "add the first device, which writes that file: edgebus device add NAME"
 			}

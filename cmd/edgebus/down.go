@@ -35,7 +35,9 @@ func (p *program) down(c *invocation) error {
 	if err != nil {
 		return err
 	}
-	if !s.exists() {
+	if _, err := os.Lstat(s.config()); errors.Is(err, os.ErrPermission) {
+		return unreadable(s.config())
+	} else if err != nil {
 		fmt.Fprintf(p.stdout, "there is no %s, so nothing is up\n", s.config())
 		return nil
 	}
