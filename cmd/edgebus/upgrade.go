@@ -44,6 +44,9 @@ func (p *program) upgrade(c *invocation) error {
 		return err
 	}
 	socket, err := whySocket(c)
+	if errors.As(err, new(fileError)) {
+		err = fmt.Errorf("%w; the running server goes on", err)
+	}
 	if err != nil {
 		return err
 	}

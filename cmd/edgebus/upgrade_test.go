@@ -139,6 +139,7 @@ func TestUpgradeThatFailsChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	step{name: "bad configuration", args: []string{"upgrade", "--control", f.socket}, code: 1, stderr: "edgebus: the server refuses: the new program does not start: .*foo_bar.*the running server goes on\n"}.run(t, "")
+	step{name: "bad configuration, which it reads itself", args: []string{"upgrade", "-c", f.config}, code: 1, stderr: `edgebus: \S+:\d+:1: unknown field "foo_bar"; the running server goes on` + "\n"}.run(t, "")
 	if err := os.WriteFile(f.config, good, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -73,6 +73,9 @@ func (p *program) why(c *invocation) error {
 	return err
 }
 
+// A fileError is what is wrong with a configuration.
+type fileError struct{ error }
+
 // whySocket finds the control socket of the server.
 func whySocket(c *invocation) (string, error) {
 	if path := c.String("control"); path != "" {
@@ -87,7 +90,7 @@ func whySocket(c *invocation) (string, error) {
 	}
 	loaded, err := loadedFrom(path)
 	if err != nil {
-		return "", err
+		return "", fileError{err}
 	}
 	defer loaded.Close()
 	socket := loaded.Options.ControlSocket
