@@ -23,14 +23,23 @@ const (
 	deniedMore      = wireMaxSubscriptions
 )
 
+// What the operator can do about it.
+const (
+	remedyPublish   = "edgebus why SUBJECT --from USER says which permission is missing"
+	remedyReply     = "such subjects are the servers' own: have the client wait for answers at another one"
+	remedySubscribe = "widen subscribe in the permissions of the user, or take the subject out of its deny"
+	remedyTokens    = "raise max_sub_tokens, or use subjects with fewer dots"
+	remedyMore      = "raise max_subscriptions, or have the client subscribe to wildcards"
+)
+
 // denyPublish tells a client, and the log, that it may not publish to a subject, or with a reply.
 func (s *session) denyPublish(text string, subject []byte) {
 	s.complainOf(text, subject, "")
-	key := "subject"
+	key, remedy := "subject", remedyPublish
 	if text == wireDeniedReply {
-		key = "reply"
+		key, remedy = "reply", remedyReply
 	}
-	s.logDenied(deniedPublish, key, subject, nil)
+	s.logDenied(deniedPublish, remedy, key, subject, nil)
 }
 
 // denySub tells a client, and the log, why it does not get a subscription.
@@ -42,13 +51,13 @@ func (s *session) denySub(op *parser.Op, err error) {
 			after = " using queue " + strconv.Quote(string(op.Queue))
 		}
 		s.complainOf(wireDeniedSubscribe, op.Subject, after)
-		s.logDenied(deniedSubscribe, "subject", op.Subject, op)
+		s.logDenied(deniedSubscribe, remedySubscribe, "subject", op.Subject, op)
 	case broker.ErrTooManyTokens:
 		s.complainOf(wireDeniedSubscribe, op.Subject, ", too many tokens")
-		s.logDenied(deniedTokens, "subject", op.Subject, op)
+		s.logDenied(deniedTokens, remedyTokens, "subject", op.Subject, op)
 	case broker.ErrMaxSubscriptions:
 		s.complain(wireMaxSubscriptions)
-		s.logDenied(deniedMore, "subject", op.Subject, op)
+		s.logDenied(deniedMore, remedyMore, "subject", op.Subject, op)
 	default:
 		s.complain(wireInvalidSubject)
 	}
@@ -56,7 +65,7 @@ func (s *session) denySub(op *parser.Op, err error) {
 
 // logDenied writes one line about what a client may not do, if there have not been too many; a device
 // that tries again and again must not fill a disk. op is nil unless it is about a subscription.
-func (s *session) logDenied(what, key string, subject []byte, op *parser.Op) {
+func (s *session) logDenied(what, remedy, key string, subject []byte, op *parser.Op) {
 	write, left := s.door.server.denials.may(s.conn.ID(), maxDenialLines)
 	if !write {
 		return
@@ -68,7 +77,7 @@ func (s *session) logDenied(what, key string, subject []byte, op *parser.Op) {
 		}
 		attrs = append(attrs, slog.String("sid", cutText(string(op.Sid))))
 	}
-	s.logLine(slog.LevelError, what, attrs, left)
+	s.logLine(slog.LevelError, what, append(attrs, slog.String("remedy", remedy)), left)
 }
 
 // dropSubs tells a client, and the log, which subscriptions it had until the configuration changed.

@@ -33,12 +33,12 @@ func TestWhatClientsMayNotDoIsLogged(t *testing.T) {
 	c := r.connect(`CONNECT {"verbose":false,"headers":true,"user":"some","pass":"pw","name":"pump"}` + "\r\n")
 	who := "client=" + c.conn.LocalAddr().String()
 	c.send("PUB no 1\r\nx\r\nSUB no q 7\r\nSUB ok.a.b.c.d 8\r\nSUB r 1\r\nSUB r 2\r\n")
-	r.logged("level=ERROR", `msg="Publish Violation"`, who, "user=some", "name=pump", "subject=no", "cid=")
-	r.logged("level=ERROR", `msg="Subscription Violation"`, who, "user=some", "subject=no", "queue=q", "sid=7")
-	r.logged("level=ERROR", `msg="Subscription Violation Too Many Tokens"`, "sid=8")
-	r.logged("level=ERROR", `msg="maximum subscriptions exceeded"`, "user=some", "sid=2")
+	r.logged("level=ERROR", `msg="Publish Violation"`, who, "user=some", "name=pump", "subject=no", "cid=", `remedy="edgebus why SUBJECT --from USER `)
+	r.logged("level=ERROR", `msg="Subscription Violation"`, who, "user=some", "subject=no", "queue=q", "sid=7", `remedy="widen subscribe `)
+	r.logged("level=ERROR", `msg="Subscription Violation Too Many Tokens"`, "sid=8", `remedy="raise max_sub_tokens,`)
+	r.logged("level=ERROR", `msg="maximum subscriptions exceeded"`, "user=some", "sid=2", `remedy="raise max_subscriptions,`)
 	c.send("PUB ok.x _R_.y 1\r\nx\r\n")
-	r.logged("level=ERROR", `msg="Publish Violation"`, "reply=_R_.y")
+	r.logged("level=ERROR", `msg="Publish Violation"`, "reply=_R_.y", `remedy="such subjects are the servers' own: `)
 }
 
 // One client that is refused everything neither fills the log nor hides another one.
