@@ -265,6 +265,7 @@ func TestFilesThatCannotBeReadSayWhy(t *testing.T) {
 	}{
 		"absent":         {nil, "no.conf", "no.conf: there is no such file"},
 		"folder":         {map[string]string{"x/y": ""}, "x", "is a folder, and a file is wanted"},
+		"no devices":     {map[string]string{"a.conf": "port: 1\n  include devices.conf"}, "a.conf", `devices.conf: add the first device, which writes that file: edgebus device add NAME`},
 		"absent include": {map[string]string{"a.conf": "port: 1\n  include b.conf"}, "a.conf", `a.conf:2:3: include "b.conf": there is no file`},
 		"itself":         {map[string]string{"a.conf": "include a.conf"}, "a.conf", `a.conf:1:1: include "a.conf": the file includes itself`},
 		"a circle":       {map[string]string{"a.conf": "INCLUDE\t\"b.conf\"", "b.conf": "authorization {\n include 'c.conf'; }", "c.conf": "port: 1; include ./a.conf"}, "a.conf", `c.conf:1:10: include "./a.conf": the file includes itself`},

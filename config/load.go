@@ -20,6 +20,8 @@ const (
 	maxFiles = 256
 	// maxIncludeDepth bounds includes inside includes.
 	maxIncludeDepth = 16
+	// devicesFile is what a command writes and keeps, so that nobody has to write the first one.
+	devicesFile = "devices.conf"
 )
 
 // A Result is what there is to say about a configuration that could be read.
@@ -115,6 +117,8 @@ func (r *reader) file(path string, via *include, stack []string) {
 	}
 	info, err := os.Stat(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && via != nil && filepath.Base(path) == devicesFile:
+		fail("include %q: there is no file %s: add the first device, which writes that file: edgebus device add NAME", cutText(via.target), path)
 	case errors.Is(err, fs.ErrNotExist) && via != nil:
 		fail("include %q: there is no file %s (a path is relative to the folder of the file that includes it, also one that begins with a slash)", cutText(via.target), path)
 	case errors.Is(err, fs.ErrNotExist):

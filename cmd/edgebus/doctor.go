@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -163,8 +162,8 @@ func (e *examination) configuration() {
 			if refused, todo, ok := strings.Cut(line, " may not be read by this user: "); ok {
 				line, remedy = refused+" may not be read by this user", todo
 			}
-			if strings.Contains(line, "there is no file "+site{filepath.Dir(e.path)}.devices()+" ") {
-				remedy = "add the first device, which writes that file: edgebus device add NAME"
+			if missing, todo, ok := strings.Cut(line, ": add the first device"); ok {
+				line, remedy = missing, "add the first device"+todo
 			}
 			e.add(isError, "configuration", remedy, "%s", line)
 		}

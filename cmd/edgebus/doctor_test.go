@@ -415,3 +415,9 @@ func TestDoctorCountsOpenFiles(t *testing.T) {
 	text, _ := diagnose(t, func(e *examination) { e.root = root }, "-c", path, "-s", startBus(t).url)
 	names(t, text, `^error: files: the server has 19 sockets and files open, and may have 20`, "LimitNOFILE")
 }
+
+// It is not a line to mend: a command writes the file.
+func TestDoctorSaysHowTheFirstDeviceIsMade(t *testing.T) {
+	text, _ := diagnose(t, nil, "-c", file(t, "edge.conf", "authorization {\n  include \"devices.conf\"\n}\n"), "-s", "127.0.0.1:1")
+	names(t, text, `^error: configuration: \S+edge.conf:2:3: include "devices.conf": there is no file \S+devices\.conf$`, "add the first device, .*: edgebus device add NAME")
+}
