@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -155,6 +156,14 @@ func (a *Address) UnmarshalConf(value any) error {
 	return errors.New(`wants "host:port" or a port`)
 }
 
+// checkHost refuses an address with a port, as the name of which it would be looked up.
+func checkHost(host string) error {
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		return nil
+	}
+	return fmt.Errorf("host takes an address without a port: use listen: %q", cut(host))
+}
+
 // foldListen turns Listen into Host and Port. It is done before the command line is applied, which
 // may overrule one of them.
 func (o *Options) foldListen() (problems OptionErrors) {
@@ -263,6 +272,9 @@ func (o *Options) check() (problems OptionErrors) {
 	}
 	if o.Port < randomPort || o.Port > 65535 {
 		fail("port", "port %d is not between 1 and 65535, nor -1 for any free one", o.Port)
+	}
+	if err := checkHost(o.Host); err != nil {
+		fail("host", "%w, or -p beside -a", err)
 	}
 	if strings.ContainsAny(o.Server.ServerName, " \t\r\n") {
 		fail("server_name", "server_name %q has a blank in it: use - or _ instead", cut(o.Server.ServerName))

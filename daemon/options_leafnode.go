@@ -219,6 +219,9 @@ func (l *Loaded) checkLeaf() error {
 	if o.Leaf.Port < randomPort || o.Leaf.Port > 65535 {
 		return fmt.Errorf("port %d is not between 1 and 65535, nor -1 for any free one", o.Leaf.Port)
 	}
+	if err := checkHost(o.Leaf.Host); err != nil {
+		return err
+	}
 	for i := range o.Leaf.Remotes {
 		r := &o.Leaf.Remotes[i]
 		if r.Account != "" && l.directory.Account(r.Account) == nil {
