@@ -55,7 +55,7 @@ func Empty(value any) bool {
 
 // Nearest finds the known name that a wrong one was probably meant to be; empty: none is near.
 func Nearest(wrong string, known []string) string {
-	letters := max(2, len(wrong)/3) // beyond that, a hint would be a guess
+	letters := min(max(2, len(wrong)/4), 3) // beyond that, a hint would be a guess, and some keys open doors
 	if len(wrong) <= 4 {
 		letters = 1
 	}

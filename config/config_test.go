@@ -319,9 +319,10 @@ func TestKeysNameEveryTaggedField(t *testing.T) {
 }
 
 func TestNearestCountsSwaps(t *testing.T) {
-	known := []string{"host", "port", "max_payload", "max_pending", "ping_max"}
+	known := []string{"host", "port", "max_payload", "max_pending", "ping_max", "allow_non_tls"}
 	for wrong, want := range map[string]string{
 		"prot": "port", "hots": "host", "maxpayload": "max_payload", "max_pendign": "max_pending", "zzzzzz": "", "": "",
+		"allow_anonymous": "", "allow_nontls": "allow_non_tls",
 		strings.Repeat("x", 500): "",
 	} {
 		if got := Nearest(wrong, known); got != want {
