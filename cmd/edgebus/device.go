@@ -123,6 +123,9 @@ func (p *program) deviceAdd(c *invocation, s site, list []deviceEntry) error {
 		if other := placeholder.FindString(strings.ReplaceAll(template, "{name}", "")); other != "" {
 			return usageError("--allow %q: %s stands for nothing, {name} stands for the device", template, other)
 		}
+		if subject := strings.ReplaceAll(template, "{name}", name); !daemon.ValidFilter(subject) {
+			return usageError("--allow: %q is not a valid subject", subject)
+		}
 	}
 	entry := newDevice(name, allow)
 	secret, err := entry.makeSecret(c.Bool("nkey"))

@@ -142,7 +142,8 @@ func TestDeviceThatCannotBeMadeChangesNothing(t *testing.T) {
 	u := firstUp(t)
 	before := folder(t, u.dir)
 	for _, s := range []step{
-		{name: "subject", args: []string{"add", "s1", "--allow", "a..b"}, code: 1, stderr: ".*a\\.\\.b.*"},
+		{name: "subject", args: []string{"add", "s1", "--allow", "a..b"}, code: 2, stderr: ".*a\\.\\.b.*"},
+		{name: "a blank", args: []string{"add", "s1", "--allow", "a.{name}", "--allow", "foo bar"}, code: 2, stderr: `edgebus: --allow: "foo bar" is not a valid subject` + "\n"},
 		{name: "placeholder", args: []string{"add", "s1", "--allow", "a.{nam}.>"}, code: 2, stderr: ".*\\{nam\\} stands for nothing.*"},
 		{name: "name", args: []string{"add", "a.b"}, code: 2, stderr: ".*no name for a device.*"},
 		{name: "wildcard", args: []string{"add", ">"}, code: 2, stderr: ".*no name for a device.*"},
@@ -155,6 +156,17 @@ func TestDeviceThatCannotBeMadeChangesNothing(t *testing.T) {
 		s.args = append([]string{"device", "--dir", u.dir}, s.args...)
 		s.run(t, "")
 	}
+	if after := folder(t, u.dir); after != before {
+		t.Errorf("was\n%s\nis\n%s", before, after)
+	}
+	s := site{u.dir}
+	text, err := os.ReadFile(s.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.rewrite(t, string(text)+"foo_bar: 1\n")
+	before = folder(t, u.dir)
+	step{name: "a server that does not take it up", args: []string{"device", "add", "s1", "--dir", u.dir}, code: 1, stderr: ".*foo_bar.*"}.run(t, "")
 	if after := folder(t, u.dir); after != before {
 		t.Errorf("was\n%s\nis\n%s", before, after)
 	}
