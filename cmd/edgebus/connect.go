@@ -156,6 +156,8 @@ func connectHint(c *invocation, err error) error {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w; is the bus running there? \"edgebus\" starts one, --server names another", err)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%w; what listens there closed the connection without a word: is it the port for clients, 4222 unless the server's configuration says otherwise?", err)
 	case errors.Is(err, client.ErrAuthorization):
 		return fmt.Errorf("%w; %s", err, loginHint(c))
 	case errors.Is(err, client.ErrTLSMissing):

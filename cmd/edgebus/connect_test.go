@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"strings"
 	"testing"
 )
@@ -38,4 +39,27 @@ func TestRefusedLoginSaysWhatWasShown(t *testing.T) {
 		}
 	}
 	step{name: "right ones from variables", args: []string{"pub", "a", "b", "-s", url}, env: []string{"NATS_USER=ann", "NATS_PASSWORD=right"}, stderr: ".*Published.*"}.run(t, "")
+}
+
+// As monitoring pages do, after a while.
+func TestPortWhereNobodyGreetsIsAskedAbout(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	step{name: "closed", args: []string{"pub", "a", "b", "-s", ln.Addr().String()}, code: exitFailed,
+		stderr: `edgebus: client: connect to \S+: EOF; what listens there closed the connection without a word: is it the port for clients, .*\n`}.run(t, "")
+	ln.Close()
+	<-ended
 }

@@ -141,7 +141,11 @@ func (p *program) dispatch(args []string) error {
 			return p.execute(row.build(p), &row, args[1:])
 		}
 	}
-	return usageError("unrecognized command: %q%s; try \"%s help\"", args[0], didYouMean(args[0], commandNames(), "%q"), p.name)
+	hint := didYouMean(args[0], commandNames(), "%q")
+	if info, err := os.Stat(args[0]); err == nil && info.Mode().IsRegular() {
+		hint = "; a configuration file is given with -c"
+	}
+	return usageError("unrecognized command: %q%s; try \"%s help\"", args[0], hint, p.name)
 }
 
 // execute parses args for one command and runs it. row is nil when there is no subcommand.

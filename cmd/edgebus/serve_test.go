@@ -30,6 +30,7 @@ func TestCommandLine(t *testing.T) {
 		{name: "no value", args: []string{"-p", "4222", "-a"}, code: 2, stderr: `edgebus: -a needs a value behind it; try "edgebus --help"` + "\n"},
 		{name: "command behind options", args: []string{"-D", "pub", "a"}, code: 2, stderr: `edgebus: unrecognized command: "pub"; a command comes before its options: "edgebus pub ..."` + "\n"},
 		{name: "file without -c", args: []string{"-D", "a.conf"}, code: 2, stderr: `edgebus: unrecognized command: "a.conf"; a configuration file is given with -c; .*`},
+		{name: "a file for a command", args: []string{file(t, "a.conf", "")}, code: 2, stderr: `edgebus: unrecognized command: "\S+a.conf"; a configuration file is given with -c; try "edgebus help"` + "\n"},
 		{name: "name with a blank", args: []string{"-n", "a b"}, code: 1, stderr: `edgebus: server_name "a b" has a blank in it.*`},
 		{name: "port in the address", args: []string{"-a", "127.0.0.1:4222", "-p", "-1"}, code: 1, stderr: `edgebus: host takes an address without a port: use listen: "127.0.0.1:4222", or -p beside -a` + "\n"},
 		{name: "bad port", args: []string{"-p", "70000"}, code: 1, stderr: `edgebus: port 70000 is not between 1 and 65535.*`},
