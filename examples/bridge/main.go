@@ -32,7 +32,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	plant, office := connect(ctx, *near), connect(ctx, *far)
+	office, plant := connect(ctx, "-far", *far), connect(ctx, "-near", *near)
 	_, err := plant.Subscribe("sensors.>", func(m *client.Msg) {
 		up := &client.Msg{Subject: *name + "." + m.Subject, Header: m.Header, Data: m.Data}
 		if err := office.PublishMsg(up); err != nil {
@@ -55,11 +55,11 @@ func main() {
 	}
 }
 
-func connect(ctx context.Context, url string) *client.Conn {
+func connect(ctx context.Context, option, url string) *client.Conn {
 	conn, err := client.Connect(ctx, url, client.Name("bridge "+*name), client.RetryFirstConnect(),
 		client.OnDisconnect(func(_ *client.Conn, err error) { log.Print("no line, readings are kept: ", err) }))
 	if err != nil {
-		log.Fatal(err)
+		log.Fatal(option, ": ", err)
 	}
 	return conn
 }
