@@ -50,15 +50,20 @@ func (d *door) acceptConfig(set *settings, id uint64, nonce string) acceptConfig
 	c := acceptConfig{
 		serverID: set.ServerID, name: set.ServerName, version: set.Version, domain: set.Domain, jetstream: set.JetStream,
 		host: d.host, port: d.port, id: id, nonce: nonce, maxPayload: set.MaxPayload,
-		urls: []string{d.advertised(set)}, minVersion: set.MinVersion, compression: set.Compression,
-	}
-	if len(set.Remotes) > 0 {
-		c.cluster = set.cluster()
+		urls: []string{d.advertised(set)}, minVersion: set.MinVersion, compression: set.Compression, cluster: set.toldCluster(),
 	}
 	if set.TLS != nil {
 		c.tlsRequired, c.tlsVerify = true, set.TLS.Verify
 	}
 	return c
+}
+
+// toldCluster is what leaves are told of our cluster: nothing while we dial nobody, as by nats-server.
+func (set *settings) toldCluster() string {
+	if len(set.Remotes) == 0 {
+		return ""
+	}
+	return set.cluster()
 }
 
 // advertised is where leaves are told to come back to. Some of them leave at once if they are told

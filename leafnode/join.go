@@ -67,9 +67,10 @@ func (i *info) limits() [2]limits { return [2]limits{i.Import.limits(), i.Export
 const sameMoment = 5 * time.Second
 
 // yieldsTo reports whether a leaf's link makes way for ours to the same server. Of two that dial each other at
-// the same moment one has to keep its link, or both cut what they have and stay apart for 30 s.
+// the same moment one has to keep its link, or both cut what they have and stay apart for 30 s. A leaf that
+// was let in before we dialled anybody was told of no cluster: by its link it would tell us our own mark over ours.
 func (k *link) yieldsTo(serverID string) bool {
-	return serverID < k.facts.serverID && time.Since(k.started) < sameMoment
+	return k.facts.toldCluster != "" && serverID < k.facts.serverID && time.Since(k.started) < sameMoment
 }
 
 // circular is the link by which the hub that we join has joined us, in the same account; nil: there is
@@ -172,6 +173,10 @@ func (n *Node) settle(k *link, account *broker.Account) (old *link, why *closing
 	}
 	if old != nil {
 		n.moveLocked(old, expelled) // or the next of this name would find it once more, and leave k
+	}
+	if k.door != nil {
+		// Not earlier: whoever is told of no cluster is there for circular before we dial anybody.
+		f.toldCluster = n.settings.Load().toldCluster()
 	}
 	n.moveLocked(k, joined)
 	return old, nil

@@ -116,8 +116,9 @@ type facts struct {
 	offered  string      // what the other side has, as INFO calls it
 	offers   bool        // it has said so
 
-	toldPayload int  // max_payload, as a leaf was told last; changed by the owner
-	secure      bool // TLS
+	toldPayload int    // max_payload, as a leaf was told last; changed by the owner
+	toldCluster string // ours, as a leaf was told when it was let in; empty: it was told of none
+	secure      bool   // TLS
 	origin      uint32
 }
 

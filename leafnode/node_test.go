@@ -5,11 +5,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -212,11 +214,7 @@ func TestTwoThatDialEachOther(t *testing.T) {
 			sites[i] = newSite(t, fmt.Sprintf("s%d", i), nil)
 		}
 		for i, s := range sites {
-			o := s.n.settings.Load().Options
-			o.Remotes = []Remote{sites[1-i].remote()}
-			if err := s.n.Reload(o, s.n.settings.Load().directory); err != nil {
-				t.Fatal(err)
-			}
+			s.dials(sites[1-i].remote())
 		}
 		detected := func() (n int) {
 			for _, s := range sites {
@@ -246,17 +244,82 @@ func TestTwoThatDialEachOther(t *testing.T) {
 	}
 }
 
+// dials gives a server, which may be running, its only remote.
+func (s *site) dials(r Remote) {
+	s.t.Helper()
+	o := s.n.settings.Load().Options
+	o.Remotes = []Remote{r}
+	if err := s.n.Reload(o, s.n.settings.Load().directory); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// keepsOneLink checks that one link is left of two, and that it was the one of loser that went.
+func keepsOneLink(t *testing.T, winner, loser *site) {
+	t.Helper()
+	eventually(t, "the loop is seen", func() bool { return loser.n.Links(false).Remotes[0].Reason == "Loop Detected" })
+	eventually(t, "one link is left", func() bool {
+		return len(winner.n.Links(false).Links) == 1 && len(loser.n.Links(false).Links) == 1
+	})
+	far := loser.newClient("")
+	far.subscribe("a", "")
+	winner.wanted("a", true)
+	winner.newClient("").publish("a", "", "", "1")
+	far.wants("a: 1")
+	if r := winner.n.Links(false).Remotes[0]; !r.Up || r.Reason != "" {
+		t.Errorf("the link that was to stay: %+v", r)
+	}
+}
+
+// A server that is joined already begins to dial the one that has joined it: what is there stays, whichever
+// of them has the smaller id.
+func TestALinkStaysWhenItsHubBeginsToDialBack(t *testing.T) {
+	for first := range 2 {
+		var sites [2]*site
+		for i := range sites {
+			sites[i] = newSite(t, fmt.Sprintf("s%d", i), nil)
+		}
+		leaf, hub := sites[first], sites[1-first]
+		leaf.dials(hub.remote())
+		leaf.links(1)
+		hub.links(1)
+		hub.dials(leaf.remote())
+		keepsOneLink(t, leaf, hub)
+	}
+}
+
+// The hub has greeted without a name for its cluster, and is joined with us the other way before it lets us in.
+func TestALinkStaysWhenItsHubDialsBackInTheHandshake(t *testing.T) {
+	var relay sync.WaitGroup
+	t.Cleanup(relay.Wait)
+	leaf, hub, door := newSite(t, "s0", nil), newSite(t, "s1", nil), newHub(t)
+	leaf.dials(door.remote())
+	near, far := door.accept(), dialSite(t, hub)
+	greeting := far.until("INFO ")
+	if strings.Contains(greeting, `"cluster"`) {
+		t.Fatalf("told a cluster by a server that dials nobody: %s", greeting)
+	}
+	hub.dials(leaf.remote())
+	hub.links(1)
+	leaf.links(1)
+	near.say(greeting + "\r\n")
+	for from, to := range map[*wire]*wire{near: far, far: near} {
+		from.conn.SetDeadline(time.Time{})
+		relay.Go(func() {
+			io.Copy(to.conn, from.in)
+			to.conn.Close()
+		})
+	}
+	keepsOneLink(t, leaf, hub)
+}
+
 func TestARingIsCut(t *testing.T) {
 	var sites [3]*site
 	for i := range sites {
 		sites[i] = newSite(t, fmt.Sprintf("ring%d", i), nil)
 	}
 	for i, s := range sites {
-		o := s.n.settings.Load().Options
-		o.Remotes = []Remote{sites[(i+1)%len(sites)].remote()}
-		if err := s.n.Reload(o, s.n.settings.Load().directory); err != nil {
-			t.Fatal(err)
-		}
+		s.dials(sites[(i+1)%len(sites)].remote())
 	}
 	eventually(t, "the ring is seen and cut", func() bool {
 		loops, up := 0, 0
