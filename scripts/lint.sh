@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# gofmt, vet in every module, and the repository's own rules (internal/tidy).
+# gofmt, vet and tidy requirements in every module, and the repository's own rules (internal/tidy).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -17,6 +17,13 @@ vetted() {
 	done
 }
 
+required() {
+	local module
+	for module in $(modules); do
+		(cd "$module" && go mod tidy -diff) || { echo "$module: go mod tidy would change go.mod or go.sum"; return 1; }
+	done
+}
+
 shells() {
 	local script
 	for script in .ci/run scripts/*.sh; do
@@ -27,5 +34,6 @@ shells() {
 step "gofmt" formatted
 step "shell syntax" shells
 step "go vet, every module" vetted
+step "go.mod and go.sum, every module" required
 step "tidy: imports, sizes, words" go test -count=1 ./internal/tidy
 closing
