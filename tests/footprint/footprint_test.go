@@ -32,16 +32,16 @@ func start(t *testing.T) *process.Server {
 	if process.Raced() {
 		t.Skip("the race detector takes several times as much")
 	}
-	return process.Start(t, process.Options{Kind: process.Edgebus, Config: `ping_interval: "10m"`})
+	s := process.Start(t, process.Options{Kind: process.Edgebus, Config: `ping_interval: "10m"`})
+	// Its doors are open a moment before it lets go of what the start has touched.
+	process.Eventually(t, patience, fmt.Sprintf("%d KiB at most, %d at first", startBudget>>10, s.RSS()>>10), func() bool {
+		return s.Logged("Server is ready") && s.RSS() <= startBudget
+	})
+	return s
 }
 
 func TestServerThatHasJustStartedIsSmall(t *testing.T) {
-	s := start(t)
-	rss := s.RSS()
-	t.Logf("%d KiB", rss>>10)
-	if rss > startBudget {
-		t.Errorf("a server that has just started takes %d KiB, want %d at most", rss>>10, startBudget>>10)
-	}
+	t.Logf("%d KiB", start(t).RSS()>>10)
 }
 
 // settle sends lines and a PING, and waits for the answer to the latter.
