@@ -109,6 +109,9 @@ func cloneAndBuild(t *testing.T, folder string) (clone string) {
 		leaveOut(t, "the source is no git repository that could be cloned")
 	}
 	clone = filepath.Join(folder, "edgebus")
+	if err := process.LookAtSources(); err != nil {
+		t.Fatal(err)
+	}
 	must(t, folder, "git", "clone", "--quiet", process.Root(), clone)
 	must(t, clone, "make", "-s", "build")
 	return clone

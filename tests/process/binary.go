@@ -1,7 +1,9 @@
 package process
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,6 +114,9 @@ func buildEdgebus() {
 	if folder, build.err = buildFolder(); build.err != nil {
 		return
 	}
+	if build.err = LookAtSources(); build.err != nil {
+		return
+	}
 	build.path = filepath.Join(folder, "edgebus")
 	// As it is released: what tests measure is then what people run.
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", build.path, "./cmd/edgebus")
@@ -124,6 +129,30 @@ func buildEdgebus() {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		build.err = fmt.Errorf("go build ./cmd/edgebus: %w\n%s", err, out)
 	}
+}
+
+// LookAtSources asks for every file that the server and its packages are made of. What a program that a test starts
+// reads, a compiler say, is unknown to go test: it would take a result from its cache though the server has changed. Of
+// files that the test itself has looked at, inside its module, it knows (go help test). Tests of other modules want -count=1.
+func LookAtSources() error {
+	return filepath.WalkDir(Root(), func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // whoever edits it writes it anew
+			return nil
+		case err != nil:
+			return err
+		case !entry.IsDir():
+			if !strings.HasSuffix(path, "_test.go") {
+				_, _ = os.Stat(path)
+			}
+			return nil
+		}
+		switch entry.Name() {
+		case ".git", "build", "dist", "docs", "examples", "tests", "testdata":
+			return filepath.SkipDir
+		}
+		return nil
+	})
 }
 
 // Root is the folder of the main module.
