@@ -317,6 +317,20 @@ func sortLists(v any) {
 // last of them is noted.
 func (p *play) expect(events ...string) {
 	p.Helper()
+	p.await(events...)
+	p.noteWaiting()
+}
+
+// ends waits for the end of a connection where the reasons given for it depend on the moment: they are not noted.
+func (p *play) ends() {
+	p.Helper()
+	p.await("ended")
+	p.waiting = nil
+	p.note("ended")
+}
+
+func (p *play) await(events ...string) {
+	p.Helper()
 	left := slices.Clone(events)
 	seen := 0
 	for len(left) > 0 {
@@ -332,7 +346,6 @@ func (p *play) expect(events ...string) {
 			p.keep(p.line(fmt.Sprintf("waiting for %q", left)))
 		}
 	}
-	p.noteWaiting()
 }
 
 // settle notes what has come by the end of a round trip.

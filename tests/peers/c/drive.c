@@ -93,11 +93,13 @@ static natsStatus sign_nothing(char **why, unsigned char **signature, int *lengt
     return NATS_OK;
 }
 
+enum { line_size = 16384 }; // the longest JWT has to fit: a piece of it may begin as a seed does
+
 // line_of finds the line of the keys' file that begins like this, or the one behind another.
-static bool line_of(const char *start, const char *behind, char *line, int size) {
+static bool line_of(const char *start, const char *behind, char *line) {
     FILE *f = fopen(keys, "r");
     bool next = behind == NULL, found = false;
-    while (f != NULL && !found && fgets(line, size, f) != NULL) {
+    while (f != NULL && !found && fgets(line, line_size, f) != NULL) {
         line[strcspn(line, "\r\n")] = 0;
         found = next && strncmp(line, start, strlen(start)) == 0;
         next = next || strcmp(line, behind) == 0;
@@ -108,8 +110,8 @@ static bool line_of(const char *start, const char *behind, char *line, int size)
 }
 
 static natsStatus read_jwt(char **jwt, char **why, void *closure) {
-    static char line[16384];
-    if (!line_of("ey", "-----BEGIN NATS USER JWT-----", line, sizeof line))
+    static char line[line_size];
+    if (!line_of("ey", "-----BEGIN NATS USER JWT-----", line))
         return NATS_NOT_FOUND;
     *jwt = strdup(line);
     return NATS_OK;
@@ -119,8 +121,8 @@ static natsStatus read_jwt(char **jwt, char **why, void *closure) {
 // first byte is zero, one of 256, for none and leaves it out of CONNECT. Then this fails before anything
 // is sent, and enter begins anew, with another nonce; a reconnect does so by itself.
 static natsStatus sign(char **why, unsigned char **signature, int *length, const char *nonce, void *closure) {
-    char seed[256];
-    if (!line_of("SU", NULL, seed, sizeof seed))
+    char seed[line_size];
+    if (!line_of("SU", NULL, seed))
         return NATS_NOT_FOUND;
     natsStatus s = nats_Sign(seed, nonce, signature, length);
     if (s == NATS_OK && (*signature)[0] == 0) {
