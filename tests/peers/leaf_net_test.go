@@ -290,6 +290,7 @@ type leafz struct {
 	Count int `json:"leafnodes"`
 	Leafs []struct {
 		Name        string
+		Port        int // at the other end
 		Account     string
 		Compression string
 		InMsgs      int64 `json:"in_msgs"`
