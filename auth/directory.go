@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -151,15 +150,18 @@ func (d *Directory) WithoutPassword() (names []string) {
 		return !e.stranger && !e.proxied && e != d.guest && e.secret.configured == ""
 	}
 	if d.single != nil && !d.byToken && bare(d.single) {
-		names = append(names, cut(d.single.identity.User))
+		names = append(names, d.single.identity.User)
 	}
-	if d.mapped || d.mapsLeaves {
-		return names
-	}
-	for _, name := range slices.Sorted(maps.Keys(d.users)) {
-		if bare(d.users[name]) {
-			names = append(names, cut(name))
+	if !d.mapped && !d.mapsLeaves {
+		for name, e := range d.users {
+			if bare(e) {
+				names = append(names, name)
+			}
 		}
+	}
+	slices.Sort(names) // these and not all users: there may be ten thousand, and this is asked at the start
+	for i := range names {
+		names[i] = cut(names[i])
 	}
 	return names
 }

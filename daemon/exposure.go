@@ -85,9 +85,9 @@ func (l *Loaded) Exposures() (found []config.Problem) {
 	add(nameless(l.directory.WithoutPassword()), "authorization", "accounts")
 	if l.directory.HasPlaintext() {
 		add(plaintextPasswords, "authorization", "accounts")
-	}
-	if info, err := os.Stat(o.ConfigFile); err == nil && info.Mode().Perm()&0o004 != 0 && l.directory.HasPlaintext() {
-		add("anybody on this machine may read this file, with its passwords: chmod o-r it")
+		if info, err := os.Stat(o.ConfigFile); err == nil && info.Mode().Perm()&0o004 != 0 {
+			add("anybody on this machine may read this file, with its passwords: chmod o-r it")
+		}
 	}
 	return found
 }

@@ -62,28 +62,8 @@ func TestStartSaysThatALeafPortIsOpen(t *testing.T) {
 		`leafnodes {listen: "127.0.0.1:-1"}`: "",
 		`leafnodes {port: -1}`:               "",
 	} {
-		loaded, err := Load(mustWrite(t, text), func(o *Options) { o.Port, o.Host = randomPort, loopbackHost })
-		if err != nil {
-			t.Fatal(err)
-		}
-		out := &page{}
-		loaded.Options.Log.Stderr = out
-		d, err := FromLoaded(loaded)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- d.Run(t.Context()) }()
-		select {
-		case <-d.Ready():
-		case err := <-ended:
-			t.Fatal(err)
-		}
-		d.Stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if got := strings.Contains(out.String(), "may join as a leaf"); got != (want != "") || !strings.Contains(out.String(), want) {
+		_, out := logOfRun(t, mustWrite(t, text))
+		if got := strings.Contains(out, "may join as a leaf"); got != (want != "") || !strings.Contains(out, want) {
 			t.Errorf("%s: %s", text, out)
 		}
 	}

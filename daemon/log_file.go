@@ -63,16 +63,11 @@ func (f *logFile) begin() error {
 	if err == nil {
 		return nil
 	}
-	if !takesNothing(err) {
+	if diskRemedy(err) == "" {
 		return fmt.Errorf("log_file: %w", err)
 	}
 	f.broken, f.away = err, true
 	return nil
-}
-
-// takesNothing reports whether err is about a file system, and not about what is configured.
-func takesNothing(err error) bool {
-	return errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO)
 }
 
 // missing is why the file could not be opened yet; nil if it could.

@@ -33,14 +33,7 @@ func mustSubscribe(t *testing.T, c *client, n int) {
 		fmt.Fprintf(&text, "SUB sensors.%d.temperature %d\r\n", i, i)
 	}
 	fmt.Fprint(c, text.String()+"PING\r\n")
-	for pongs := 0; pongs < 2; {
-		switch line := c.line(t); {
-		case line == "PONG":
-			pongs++
-		case !strings.HasPrefix(line, "INFO "):
-			t.Fatalf("got %q", line)
-		}
-	}
+	c.awaitPongs(t)
 }
 
 // A page of one row takes no more memory when there are many subscriptions, and one that asks for all of

@@ -53,10 +53,9 @@ func (r *running) look(t *testing.T, scheme, path, user, password string) (int, 
 	return answer.StatusCode, string(text)
 }
 
-func TestPagesTellOfClients(t *testing.T) {
-	r := mustRun(t, Options{Monitor: MonitorOptions{HTTP: Address{Host: loopbackHost, Port: randomPort}}})
-	c := mustConnect(t, r, `,"name":"sensor","lang":"go","version":"1"`)
-	fmt.Fprint(c, "SUB a.* q 7\r\nPUB nobody.wants.it 0\r\n\r\nPING\r\n")
+// awaitPongs waits for the answers to two PINGs: that of mustConnect, and one behind what is to have been done.
+func (c *client) awaitPongs(t *testing.T) {
+	t.Helper()
 	for pongs := 0; pongs < 2; {
 		switch line := c.line(t); {
 		case line == "PONG":
@@ -65,6 +64,13 @@ func TestPagesTellOfClients(t *testing.T) {
 			t.Fatalf("got %q", line)
 		}
 	}
+}
+
+func TestPagesTellOfClients(t *testing.T) {
+	r := mustRun(t, Options{Monitor: MonitorOptions{HTTP: Address{Host: loopbackHost, Port: randomPort}}})
+	c := mustConnect(t, r, `,"name":"sensor","lang":"go","version":"1"`)
+	fmt.Fprint(c, "SUB a.* q 7\r\nPUB nobody.wants.it 0\r\n\r\nPING\r\n")
+	c.awaitPongs(t)
 	for path, want := range map[string]string{
 		"/varz": `"connections": 1,`, "/connz?subs=detail": `"qgroup": "q",`, "/connz?auth=1": `"name_tag": "$G"`,
 		"/subsz?subs=1&test=a.b": `"sid": "7",`, "/accstatz": `"acc": "$G",`, "/accstatz?unused=1": `"no_interest": 1`, "/accountz": `"$SYS"`, "/healthz": `{"status":"ok"}`,

@@ -77,6 +77,33 @@ func TestReloadSaysThatTheServerStaysOnLoopback(t *testing.T) {
 	}
 }
 
+// logOfRun is what a server logs that starts with a file and is stopped.
+func logOfRun(t *testing.T, path string) (loaded *Loaded, log string) {
+	t.Helper()
+	loaded, err := Load(path, func(o *Options) { o.Port, o.Host = randomPort, loopbackHost })
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &page{}
+	loaded.Options.Log.Stderr = out
+	d, err := FromLoaded(loaded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(t.Context()) }()
+	select {
+	case <-d.Ready():
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	d.Stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	return loaded, out.String()
+}
+
 func TestStartSaysWhatNATSServerSays(t *testing.T) {
 	certificate, key := writeCertificate(t)
 	tls := fmt.Sprintf("tls {cert_file: %q, key_file: %q}\n", certificate, key)
@@ -96,29 +123,13 @@ func TestStartSaysWhatNATSServerSays(t *testing.T) {
 		strings.Replace(tls, "}", ", handshake_first: true}", 1): {required, "will fail to connect"},
 	} {
 		path := mustWrite(t, text)
-		loaded, err := Load(path, func(o *Options) { o.Port = randomPort; o.Host = loopbackHost })
-		if err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
-		out := &page{}
-		loaded.Options.Log.Stderr = out
-		d, err := FromLoaded(loaded)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- d.Run(t.Context()) }()
-		<-d.Ready()
-		d.Stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+		loaded, out := logOfRun(t, path)
 		for _, line := range []string{plain, required, offered, "will fail to connect"} {
-			if strings.Contains(out.String(), line) != slices.Contains(want, line) {
+			if strings.Contains(out, line) != slices.Contains(want, line) {
 				t.Errorf("%q, %q:\n%s", text, line, out)
 			}
 		}
-		if head := "  Config:   " + path + " (" + loaded.Digest + ")\n"; !strings.Contains(out.String(), head) {
+		if head := "  Config:   " + path + " (" + loaded.Digest + ")\n"; !strings.Contains(out, head) {
 			t.Errorf("no %q in\n%s", head, out)
 		}
 	}

@@ -113,6 +113,7 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 	account := k.node.broker.Account(cmp.Or(id.Account, set.DefaultAccount))
 	imports, exports := limitsOf(id.Perms)
 	isSystem := account.Name() == set.directory.SystemAccount()
+	welcome := func() { k.say(string(k.acceptor.welcome(account.Name(), isSystem, &imports, &exports))) }
 	refusal := k.acceptor.connect(c)
 	k.facts = facts{
 		account: account.Name(), system: isSystem, name: c.Name, serverID: c.ServerID,
@@ -124,7 +125,7 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 	if refusal != nil {
 		var why *closing
 		if errors.As(refusal, &why) && why.welcomed {
-			k.say(string(k.acceptor.welcome(account.Name(), isSystem, &imports, &exports)))
+			welcome()
 		}
 		return k.failWith(refusal)
 	}
@@ -135,7 +136,7 @@ func (k *link) finishLogin(c *connect, given *auth.Credentials, id *auth.Identit
 		return err
 	}
 	k.acceptor.config.cluster = k.facts.toldCluster // we may have begun to dial since we greeted
-	k.say(string(k.acceptor.welcome(account.Name(), isSystem, &imports, &exports)))
+	welcome()
 	return k.enter(account)
 }
 

@@ -10,7 +10,7 @@ import (
 
 // Data implements engine.Session: it carries out every operation that has arrived whole.
 func (s *session) Data(l *engine.Loop, in []byte) (used int, err error) {
-	if s.flags&isOver != 0 {
+	if s.is(isOver) {
 		return len(in), nil
 	}
 	set := s.door.server.settings.Load()

@@ -52,8 +52,17 @@ func (p *program) check(c *invocation) error {
 // checkAll checks what it is asked to, says so on w and notes it in found.
 func (p *program) checkAll(c *invocation, w io.Writer, found *checkResult) error {
 	path := c.String("config")
+	loaded, err := loadedFrom(path)
+	if loaded != nil {
+		defer loaded.Close()
+		loaded.Warnings = append(loaded.Warnings, loaded.Exposures()...) // not with -t, which says what nats-server's says
+	}
 	if path != "" {
-		if err := p.checkFile(w, path, nil, true, c.Bool("strict"), found); err != nil {
+		found.note(path, loaded, err)
+		if err != nil {
+			return err
+		}
+		if err := p.reportFile(w, path, loaded, c.Bool("strict")); err != nil {
 			return err
 		}
 	}
@@ -62,11 +71,11 @@ func (p *program) checkAll(c *invocation, w io.Writer, found *checkResult) error
 	}
 	if path != "" {
 		// The bus of a file is the server that runs with it, or will: what it needs are its hubs.
-		if tried, err := p.checkRemotes(w, path, found); tried > 0 || err != nil {
+		if tried, err := p.checkRemotes(w, loaded, found); tried > 0 || err != nil {
 			return err
 		}
 		if !c.IsTyped("server") {
-			if err := serverOfFile(c, path); err != nil {
+			if err := serverOfFile(c, path, &loaded.Options); err != nil {
 				return err
 			}
 		}
@@ -75,14 +84,8 @@ func (p *program) checkAll(c *invocation, w io.Writer, found *checkResult) error
 	return p.checkConnection(c, w, found)
 }
 
-// serverOfFile has a command connect where clients of the file at path do.
-func serverOfFile(c *invocation, path string) error {
-	loaded, err := daemon.Load(path, nil)
-	if err != nil {
-		return err
-	}
-	defer loaded.Close()
-	o := &loaded.Options
+// serverOfFile has a command connect where clients of the file at path do, which says o.
+func serverOfFile(c *invocation, path string, o *daemon.Options) error {
 	if o.Port < 0 {
 		return fmt.Errorf("%s names no hub under leafnodes, and leaves the port to the system: say with --server where it listens", path)
 	}

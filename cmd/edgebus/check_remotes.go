@@ -12,13 +12,8 @@ import (
 // errRemotes ends a check that has found a hub which cannot be joined. What is the matter has been said.
 var errRemotes = errors.New("not every hub can be joined")
 
-// checkRemotes tries every hub that the file at path names, and says in a sentence how each went.
-func (p *program) checkRemotes(w io.Writer, path string, found *checkResult) (tried int, err error) {
-	loaded, err := daemon.Load(path, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer loaded.Close()
+// checkRemotes tries every hub that a configuration names, and says in a sentence how each went.
+func (p *program) checkRemotes(w io.Writer, loaded *daemon.Loaded, found *checkResult) (tried int, err error) {
 	ctx, stop := withInterrupt()
 	defer stop()
 	trials, err := loaded.TryRemotes(ctx)

@@ -105,7 +105,12 @@ func (p *program) serve(c *invocation) error {
 		if path == "" {
 			return errors.New("must specify [-c, --config] option to check configuration file syntax")
 		}
-		return p.checkFile(p.stderr, path, override(c), false, false, new(checkResult))
+		loaded, err := daemon.Load(path, override(c))
+		if err != nil {
+			return err
+		}
+		defer loaded.Close()
+		return p.reportFile(p.stderr, path, loaded, false)
 	}
 	p.becomeServer()
 	inheritance, err := daemon.Inherit()
@@ -224,18 +229,9 @@ func setBool(c *invocation, name string, field *bool) {
 	}
 }
 
-// checkFile is -t and check: it loads a configuration and starts nothing. Warnings are no failure, since
-// the server starts with them and scripts ask -t whether it would, unless strict says so. What is open to others is
-// for check alone: -t says what nats-server's says.
-func (p *program) checkFile(w io.Writer, path string, over func(*daemon.Options), exposures, strict bool, found *checkResult) error {
-	loaded, err := daemon.Load(path, over)
-	if err == nil && exposures {
-		loaded.Warnings = append(loaded.Warnings, loaded.Exposures()...)
-	}
-	found.note(path, loaded, err)
-	if err != nil {
-		return err
-	}
+// reportFile says of a configuration that could be loaded that it is valid, and what to beware of. Warnings are no
+// failure, since the server starts with them and scripts ask -t whether it would, unless strict says so.
+func (p *program) reportFile(w io.Writer, path string, loaded *daemon.Loaded, strict bool) error {
 	for _, warning := range loaded.Warnings {
 		fmt.Fprintf(w, "%s: warning: %s\n", p.name, warning)
 	}
